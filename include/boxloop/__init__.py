@@ -1,0 +1,1 @@
+"""Train an object detector by active learning."""

@@ -1,0 +1,87 @@
+"""Every path of a run, named once. Pure: nothing here reads or writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Run:
+    """The artifacts of one experiment; `uri` is `<root>/experiments/<id>`, a folder or gs://."""
+
+    uri: str
+
+    @classmethod
+    def of(cls, root: str, experiment_id: str) -> Run:
+        """Return the run `experiment_id` below the artifact root."""
+        return cls(f"{root.rstrip('/')}/experiments/{experiment_id}")
+
+    @property
+    def experiment(self) -> str:
+        """The settings of the run, every default written out: YAML."""
+        return f"{self.uri}/experiment.yaml"
+
+    @property
+    def truth(self) -> str:
+        """True boxes of pool images, where they are known. Only the report may read them."""
+        return f"{self.uri}/dataset/truth.parquet"
+
+    @property
+    def set_aside(self) -> str:
+        """Input that could not be used: CSV of path and reason."""
+        return f"{self.uri}/dataset/set_aside.csv"
+
+    @property
+    def report(self) -> str:
+        """The page for people."""
+        return f"{self.uri}/report/index.html"
+
+    @property
+    def report_summary(self) -> str:
+        """The same figures for programs."""
+        return f"{self.uri}/report/summary.json"
+
+    def dataset(self, round_number: int) -> str:
+        """Folder of the dataset version that `round_number` trains on."""
+        return f"{self.uri}/dataset/round_{round_number:02d}"
+
+    def round(self, round_number: int) -> str:
+        """Folder of everything a round makes."""
+        return f"{self.uri}/round_{round_number:02d}"
+
+    def records(self, round_number: int) -> str:
+        """Folder of the TFRecord shards that a round adds."""
+        return f"{self.round(round_number)}/records"
+
+    def checkpoints(self, round_number: int) -> str:
+        """Folder of checkpoints and TensorBoard events."""
+        return f"{self.round(round_number)}/checkpoints"
+
+    def model(self, round_number: int) -> str:
+        """Folder of the exported SavedModel."""
+        return f"{self.round(round_number)}/model"
+
+    def detections(self, round_number: int, shard: int, num_shards: int) -> str:
+        """Detections of one shard of the candidate pool: Parquet."""
+        name = f"detections-{shard:05d}-of-{num_shards:05d}.parquet"
+        return f"{self.round(round_number)}/detections/{name}"
+
+    def adoptions(self, round_number: int) -> str:
+        """What the oracle said to each candidate image: Parquet."""
+        return f"{self.round(round_number)}/adoptions.parquet"
+
+    def evaluation(self, round_number: int) -> str:
+        """Metrics of the round's detector on the held-out split: JSON."""
+        return f"{self.round(round_number)}/evaluation.json"
+
+    def summary(self, round_number: int) -> str:
+        """The round in one small file, linked to the round before: JSON."""
+        return f"{self.round(round_number)}/summary.json"
+
+    def marker(self, round_number: int, task: str) -> str:
+        """Completion marker of a task: written last, trusted by readers."""
+        return f"{self.round(round_number)}/done/{task}.json"
+
+    def timing(self, round_number: int, task: str) -> str:
+        """When a task ran and for how long: JSON."""
+        return f"{self.round(round_number)}/timings/{task}.json"

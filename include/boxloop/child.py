@@ -1,0 +1,143 @@
+"""One boxloop command in a process of its own, so that what it holds is free when it ends.
+
+TensorFlow gives neither memory nor a GPU back before its process ends, hence the child. A child
+leads a session of its own, so that it and all it starts can be ended together, and it holds on to
+a lifeline: a pipe that closes when its parent dies, however that happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+INPUT_ERROR = 2
+"""Exit code for wrong input or settings: trying again cannot help."""
+LIFELINE = "BOXLOOP_LIFELINE"
+PROGRESS = "@progress "
+
+
+def step_command(
+    task: str,
+    run_uri: str,
+    round_number: int,
+    shard: int = 0,
+    num_shards: int = 1,
+    *,
+    python: str | None = None,
+) -> list[str]:
+    """Return the command line that runs one task of a round.
+
+    Args:
+        task: a name from `boxloop.steps.ROUND_TASKS`.
+        run_uri: a folder or gs:// prefix.
+        round_number: from 1.
+        shard: which part of the candidate pool, from 0.
+        num_shards: parts of the candidate pool.
+        python: the interpreter; by default $BOXLOOP_PYTHON, else the one that runs this.
+    """
+    interpreter = python or os.environ.get("BOXLOOP_PYTHON") or sys.executable
+    command = [interpreter, "-m", "boxloop", "step", task]
+    command += ["--run", run_uri, "--round", str(round_number)]
+    if num_shards > 1:
+        command += ["--shard", str(shard), "--num-shards", str(num_shards)]
+    return command
+
+
+def parse_progress(line: str) -> dict[str, Any] | None:
+    """Return the value of a line such as `@progress {"step": 40, "steps": 120}`, else None."""
+    if not line.startswith(PROGRESS):
+        return None
+    try:
+        value = json.loads(line.removeprefix(PROGRESS))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class Child:
+    """A command in a child process; `terminate` may be called from a signal handler or thread."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, on_line: Callable[[str], None]) -> int:
+        """Run the command to its end; nothing of it survives this call, whatever happens.
+
+        Args:
+            on_line: called with each line that the command prints, as it comes.
+
+        Returns:
+            The exit code; negative, the number of the signal that ended it.
+        """
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,  # the lifeline: never written to
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=_environment(),
+            start_new_session=True,
+        )
+        try:
+            for line in self._process.stdout or ():
+                on_line(line.rstrip("\n"))
+            return self._process.wait()
+        finally:
+            self.terminate()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def terminate(self, grace_seconds: float = 4.0) -> None:
+        """Ask the command and all it started to end, and make them after `grace_seconds`."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            end = time.monotonic() + grace_seconds
+            while self._process.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+
+def watch_lifeline() -> None:
+    """End this process, and all that it started, as soon as its parent is gone.
+
+    Does nothing unless a parent of class `Child` asked for it.
+    """
+    if os.environ.get(LIFELINE) == "1":
+        threading.Thread(target=_wait_for_parent, name="lifeline", daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    while os.read(0, 1024):  # not sys.stdin: its lock would block the interpreter's exit
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _environment() -> dict[str, str]:
+    """Return this environment without Airflow's secrets, and with what TensorFlow needs."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)  # it makes the import of TensorFlow 3 times as long
+    ours[LIFELINE] = "1"
+    ours["PYTHONUNBUFFERED"] = "1"
+    ours.setdefault("TF_USE_LEGACY_KERAS", "1")  # Model Garden needs Keras 2
+    ours.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return ours

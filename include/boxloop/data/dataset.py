@@ -1,0 +1,107 @@
+"""A dataset version: two tables, images and boxes, immutable, one version a round."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import pandas as pd
+
+from boxloop import storage
+
+IMAGE_COLUMNS = {
+    "image_id": "string",  # path below the data folder, without images/
+    "uri": "string",
+    "sha256": "string",
+    "width": "int32",
+    "height": "int32",
+    "image_label": "string",  # null: not known
+    "split": "string",  # train, validation, test, pool
+    "group": "string",  # near duplicates share one
+}
+BOX_COLUMNS = {
+    "image_id": "string",
+    "class_name": "string",
+    "xmin": "float64",  # pixels, 0-based, max edge exclusive
+    "ymin": "float64",
+    "xmax": "float64",
+    "ymax": "float64",
+    "origin": "string",  # human, adopted, reviewed
+    "round": "int32",  # the round that added it; 0 is the user's own
+    "score": "float64",  # null for human boxes
+    "model": "string",  # null for human boxes
+    "weight": "float64",
+}
+XYXY = ["xmin", "ymin", "xmax", "ymax"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and their boxes, with the columns above, sorted by image_id."""
+
+    images: pd.DataFrame
+    boxes: pd.DataFrame
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names that people gave to boxes of training images; class ids are 1, 2, ... in order."""
+        train = self.images.loc[self.images["split"] == "train", "image_id"]
+        boxes = self.boxes[(self.boxes["origin"] == "human")]
+        return sorted(boxes.loc[boxes["image_id"].isin(train), "class_name"].unique())
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Return the images of a split."""
+        return self.images[self.images["split"] == name]
+
+    def with_boxes(self, boxes: pd.DataFrame) -> Dataset:
+        """Return this dataset with further boxes."""
+        added = [self.boxes, boxes] if len(boxes) else [self.boxes]
+        return Dataset(self.images, pd.concat(added, ignore_index=True))
+
+    @property
+    def training_images(self) -> pd.DataFrame:
+        """Images of the train split, and of the pool once a box was adopted."""
+        boxed = self.images["image_id"].isin(self.boxes["image_id"])
+        return self.images[self.images["split"].isin(["train", "pool"]) & boxed]
+
+    @property
+    def candidates(self) -> pd.DataFrame:
+        """Pool images that have no box yet."""
+        boxed = self.images["image_id"].isin(self.boxes["image_id"])
+        return self.images[(self.images["split"] == "pool") & ~boxed]
+
+
+def read_dataset(folder_uri: str) -> Dataset:
+    """Read a dataset version.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    tables = [
+        from_parquet(storage.read_bytes(f"{folder_uri}/{name}.parquet"))
+        for name in ("images", "boxes")
+    ]
+    return Dataset(*tables)
+
+
+def write_dataset(folder_uri: str, dataset: Dataset) -> None:
+    """Write a dataset version as images.parquet and boxes.parquet."""
+    storage.write_bytes(f"{folder_uri}/images.parquet", to_parquet(dataset.images))
+    storage.write_bytes(f"{folder_uri}/boxes.parquet", to_parquet(dataset.boxes))
+
+
+def build_table(rows: list[dict[str, object]], columns: dict[str, str]) -> pd.DataFrame:
+    """Return rows as a table with exactly these columns and types, absent values null."""
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def to_parquet(table: pd.DataFrame) -> bytes:
+    """Return a table as Parquet; the same table always gives the same bytes."""
+    buffer = io.BytesIO()
+    table.reset_index(drop=True).to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_parquet(data: bytes) -> pd.DataFrame:
+    """Return the table in Parquet bytes."""
+    return pd.read_parquet(io.BytesIO(data))

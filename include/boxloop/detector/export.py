@@ -1,0 +1,36 @@
+"""Export a checkpoint as a SavedModel with Model Garden's export module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+from official.vision.serving import export_saved_model_lib
+
+from boxloop.detector.config import build_config
+from boxloop.experiment import Experiment
+
+
+def export(
+    experiment: Experiment, *, num_classes: int, model_dir: Path, export_dir: Path
+) -> dict[str, str]:
+    """Write a SavedModel that takes a batch of encoded images of any size.
+
+    Its boxes are in pixels of the model's own input; `image_info` tells the scale.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+    """
+    checkpoint = tf.train.latest_checkpoint(str(model_dir))
+    if checkpoint is None:
+        raise FileNotFoundError(f"no checkpoint in {model_dir}: train the round first")
+    config = build_config(experiment, num_classes)
+    export_saved_model_lib.export_inference_graph(
+        input_type="image_bytes",
+        batch_size=None,
+        input_image_size=list(config.task.model.input_size[:2]),
+        params=config,
+        checkpoint_path=checkpoint,
+        export_dir=str(export_dir),
+    )
+    return {"checkpoint": Path(checkpoint).name}

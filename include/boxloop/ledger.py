@@ -1,0 +1,140 @@
+"""What has been done: completion markers, which make every task safe to run again.
+
+A task ends by writing its marker, which holds its value and a fingerprint of all that went
+before. Run again, it finds the marker and returns the value at once. A task that was killed
+half-way has no marker and is simply done again; what it wrote is overwritten by the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from boxloop import storage
+from boxloop.artifacts import Run
+
+log = logging.getLogger(__name__)
+
+ROUND_TASKS = (
+    "parse_annotations",
+    "write_tfrecords",
+    "train",
+    "evaluate",
+    "export",
+    "predict",
+    "match_labels",
+    "merge",
+)
+
+Value = dict[str, Any]
+
+
+def run_once(
+    run: Run, round_number: int, name: str, work: Callable[[], Value], *, started: float
+) -> Value:
+    """Do a task's work, or return what it returned before.
+
+    Args:
+        run: the run.
+        round_number: from 1.
+        name: of the task, or of its shard, as `marker_name` gives it.
+        work: what is to be done; its value must be JSON.
+        started: when the task began, in Unix seconds.
+    """
+    fingerprint = _fingerprint(run, round_number, name)
+    uri = run.marker(round_number, name)
+    if storage.exists(uri) and (marker := storage.read_json(uri))["fingerprint"] == fingerprint:
+        log.info("%s of round %d is done already", name, round_number)
+        return dict(marker["value"])
+    value = work()
+    timing = {"started": started, "seconds": round(time.time() - started, 3)}
+    storage.write_json(run.timing(round_number, name), timing)
+    storage.write_json(uri, {"fingerprint": fingerprint, "value": value})
+    return value
+
+
+def marker_name(task: str, shard: int = 0, num_shards: int = 1) -> str:
+    """Return the name under which a task, or one shard of it, keeps its marker and timing."""
+    return f"{task}-{shard:05d}-of-{num_shards:05d}" if task == "predict" else task
+
+
+def task_value(
+    task: str, run_uri: str, round_number: int, *, shard: int = 0, num_shards: int = 1
+) -> Value:
+    """Return what a finished task returned.
+
+    Raises:
+        FileNotFoundError: if it has not finished.
+    """
+    name = marker_name(task, shard, num_shards)
+    return dict(storage.read_json(Run(run_uri).marker(round_number, name))["value"])
+
+
+def shard_values(run_uri: str, round_number: int) -> list[Value]:
+    """Return what each shard of `predict` returned, in order.
+
+    Raises:
+        ValueError: if shards are missing, or there are some of another number of shards.
+    """
+    return [marker["value"] for marker in _shard_markers(Run(run_uri), round_number)]
+
+
+def check_previous_round(run_uri: str, round_number: int) -> str | None:
+    """Return why the experiment has stopped before this round, or None where it goes on.
+
+    Raises:
+        ValueError: if an earlier round has not finished, or is not the one that the round after
+            it was built on.
+    """
+    run = Run(run_uri)
+    for number in range(1, round_number):
+        if not storage.exists(run.summary(number)):
+            raise ValueError(f"round {number} has no summary: run it before round {round_number}")
+        if storage.read_json(run.summary(number))["parent_digest"] != parent_digest(run, number):
+            raise ValueError(
+                f"round {number} was built on another round {number - 1} than the one that is "
+                f"there: clear the tasks of round {number} and run it again"
+            )
+    if round_number == 1:
+        return None
+    stop = storage.read_json(run.summary(round_number - 1))["stop"]
+    return None if stop is None else str(stop)
+
+
+def parent_digest(run: Run, round_number: int) -> str | None:
+    """Return the digest of the summary of the round before, None for the first."""
+    return storage.digest(run.summary(round_number - 1)) if round_number > 1 else None
+
+
+def _fingerprint(run: Run, round_number: int, name: str) -> str:
+    """Digest all that decides a task's result: the markers of the task before, or the settings.
+
+    Markers carry fingerprints of their own, so a change anywhere upstream reaches every task.
+    """
+    index = ROUND_TASKS.index(name.partition("-")[0])
+    inputs: list[Any]
+    if index and ROUND_TASKS[index - 1] == "predict":
+        inputs = _shard_markers(run, round_number)
+    elif index:
+        inputs = [storage.read_json(run.marker(round_number, ROUND_TASKS[index - 1]))]
+    elif round_number > 1:
+        inputs = [storage.read_json(run.marker(round_number - 1, ROUND_TASKS[-1]))]
+    else:
+        inputs = [storage.digest(run.experiment)]
+    return hashlib.sha256(json.dumps([name, inputs], sort_keys=True).encode()).hexdigest()
+
+
+def _shard_markers(run: Run, round_number: int) -> list[Any]:
+    folder = run.marker(round_number, "predict").rpartition("/")[0]
+    found = [uri for uri in storage.list_files(folder) if "/predict-" in uri]
+    counts = {int(uri.removesuffix(".json").rpartition("-of-")[2]) for uri in found}
+    if counts != {len(found)}:
+        raise ValueError(
+            f"{folder}: shards of predict found: {len(found)}, of {sorted(counts)}; run those "
+            "that are missing, and delete those of another number of shards"
+        )
+    return [storage.read_json(uri) for uri in found]

@@ -1,0 +1,67 @@
+"""All rounds in one process tree, without Airflow: for notebooks, benches and control arms."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from boxloop import steps
+from boxloop.child import Child, parse_progress, step_command
+
+LAST_LINES = 25  # of a child that failed
+
+log = logging.getLogger(__name__)
+
+
+def run_experiment(
+    experiment_uri: str, *, root: str, experiment_id: str, overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Run an experiment to its report, or go on where it was cut off.
+
+    Args:
+        experiment_uri: the experiment file.
+        root: the artifact root, a folder or gs://bucket/prefix.
+        experiment_id: name of the run's folder below it.
+        overrides: dotted setting to value, laid over the file.
+
+    Returns:
+        What `steps.report` returns.
+
+    Raises:
+        RuntimeError: if a child process fails; its output is in the log.
+    """
+    specs = steps.plan_rounds(
+        experiment_uri, root=root, experiment_id=experiment_id, overrides=overrides
+    )
+    for spec in specs:
+        run_uri, round_number = spec["run_uri"], spec["round_number"]
+        if reason := steps.check_previous_round(run_uri, round_number):
+            log.info("Stopped before round %d: %s", round_number, reason)
+            break
+        for task in steps.ROUND_TASKS:
+            _run_task(task, run_uri, round_number)
+        summary = steps.task_value("merge", run_uri, round_number)
+        log.info(
+            "Round %d: %d training images, mAP@0.5 %.3f, %d adopted",
+            *(summary[name] for name in ("round", "training_images", "map50", "adopted")),
+        )
+    return steps.report(specs[0]["run_uri"])
+
+
+def _run_task(task: str, run_uri: str, round_number: int) -> None:
+    log.info("Round %d: %s", round_number, task)
+    if task not in steps.CHILD_TASKS:
+        steps.run_task(task, run_uri, round_number)
+        return
+    last_lines: deque[str] = deque(maxlen=LAST_LINES)
+
+    def on_line(line: str) -> None:
+        last_lines.append(line)
+        log.log(logging.INFO if parse_progress(line) else logging.DEBUG, "%s", line)
+
+    if code := Child(step_command(task, run_uri, round_number)).run(on_line):
+        raise RuntimeError(
+            "\n".join([f"{task} of round {round_number} failed, exit code {code}:", *last_lines])
+        )

@@ -1,0 +1,114 @@
+"""Read what a run left behind and write its report: the only part that touches storage."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pandas as pd
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.data.dataset import Dataset, from_parquet
+from boxloop.experiment import read_experiment
+from boxloop.report.page import RunFacts, build_page
+from boxloop.report.summary import RoundFacts, build_summary, check_chain
+
+
+def write_report(run_uri: str) -> dict[str, Any]:
+    """Write report/index.html and report/summary.json of a run, over its finished rounds.
+
+    Returns:
+        `report_uri`, `summary_uri`, and `rounds`, the number of finished rounds.
+
+    Raises:
+        ValueError: if no round is finished, or a round was built on an older one.
+    """
+    run = Run(run_uri.rstrip("/"))
+    facts = load_facts(run)
+    summary = build_summary(
+        facts.experiment_id,
+        facts.experiment.model.name,
+        facts.rounds,
+        truth=facts.truth,
+        planned_rounds=facts.experiment.rounds,
+    )
+    page = build_page(facts, summary, storage.read_bytes)
+    storage.write_bytes(run.report, page.encode())
+    storage.write_json(run.report_summary, summary)
+    return {
+        "report_uri": run.report,
+        "summary_uri": run.report_summary,
+        "rounds": len(facts.rounds),
+    }
+
+
+def load_facts(run: Run) -> RunFacts:
+    """Read the finished rounds of a run: those from round 1 up to the first without a summary.
+
+    Raises:
+        ValueError: if no round is finished, or a round was built on an older one.
+        FileNotFoundError: if a finished round lacks one of its files.
+    """
+    experiment = read_experiment(run.experiment)
+    num_rounds = _count_finished(run, experiment.rounds)
+    rounds = [_load_round(run, number) for number in range(1, num_rounds + 1)]
+    digests = [storage.digest(run.summary(facts.round_number)) for facts in rounds]
+    check_chain([facts.summary for facts in rounds], digests)
+    images = from_parquet(storage.read_bytes(f"{run.dataset(num_rounds)}/images.parquet"))
+    return RunFacts(
+        experiment_id=run.uri.rpartition("/")[2],
+        experiment=experiment,
+        settings=storage.read_bytes(run.experiment).decode(),
+        rounds=rounds,
+        truth=_read_truth(run),
+        image_uris=dict(zip(images["image_id"], images["uri"], strict=True)),
+        set_aside=_read_set_aside(run),
+    )
+
+
+def _count_finished(run: Run, planned_rounds: int) -> int:
+    for number in range(1, planned_rounds + 1):
+        if not storage.exists(run.summary(number)):
+            if number == 1:
+                raise ValueError(f"{run.summary(1)} is missing: no round is finished yet")
+            return number - 1
+    return planned_rounds
+
+
+def _load_round(run: Run, number: int) -> RoundFacts:
+    return RoundFacts(
+        summary=storage.read_json(run.summary(number)),
+        evaluation=storage.read_json(run.evaluation(number)),
+        adoptions=from_parquet(storage.read_bytes(run.adoptions(number))),
+        timings=_read_timings(run, number),
+        training_boxes=_count_training_boxes(run, number),
+    )
+
+
+def _read_timings(run: Run, number: int) -> dict[str, dict[str, float]]:
+    folder = run.timing(number, "*").rpartition("/")[0]
+    uris = [uri for uri in storage.list_files(folder) if uri.endswith(".json")]
+    return {uri.rpartition("/")[2].removesuffix(".json"): storage.read_json(uri) for uri in uris}
+
+
+def _count_training_boxes(run: Run, number: int) -> dict[str, int]:
+    images, boxes = (
+        from_parquet(storage.read_bytes(f"{run.dataset(number)}/{name}.parquet"))
+        for name in ("images", "boxes")
+    )
+    training = Dataset(images, boxes).training_images["image_id"]
+    counts = boxes.loc[boxes["image_id"].isin(training), "class_name"].value_counts()
+    return {str(name): int(count) for name, count in counts.items()}
+
+
+def _read_truth(run: Run) -> pd.DataFrame | None:
+    return from_parquet(storage.read_bytes(run.truth)) if storage.exists(run.truth) else None
+
+
+def _read_set_aside(run: Run) -> list[tuple[str, str]]:
+    if not storage.exists(run.set_aside):
+        return []
+    rows = csv.DictReader(io.StringIO(storage.read_bytes(run.set_aside).decode(), newline=""))
+    return [(row["path"], row["reason"]) for row in rows]

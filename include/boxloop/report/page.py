@@ -1,0 +1,184 @@
+"""The page of a run for people: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from boxloop.experiment import NO_ORACLE, Experiment
+from boxloop.report import charts
+from boxloop.report.examples import Example, ReadImage, build_example, choose
+from boxloop.report.summary import RoundFacts, adoption_precision, agreements
+from boxloop.report.times import (
+    format_duration,
+    phases_by_round,
+    start_time,
+    time_rows,
+    total_row,
+)
+
+ADOPTED_EXAMPLES = 6  # a round
+REJECTED_EXAMPLES = 12  # of the last round
+LISTED_FILES = 50
+SMALL_TEST_SPLIT = 1000  # images; below it the page says how much of a difference is noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """Everything that the report says something about."""
+
+    experiment_id: str
+    experiment: Experiment
+    settings: str
+    """The run's experiment.yaml."""
+    rounds: Sequence[RoundFacts]
+    """The finished rounds, from round 1; at least one."""
+    truth: pd.DataFrame | None
+    """True boxes of pool images, or None where none are known."""
+    image_uris: Mapping[str, str]
+    """Image id to URI."""
+    set_aside: Sequence[tuple[str, str]]
+    """Path and reason of input that could not be used."""
+
+
+def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImage) -> str:
+    """Return the report of a run as HTML.
+
+    Args:
+        facts: the finished rounds and what is known of their data.
+        summary: the result of `build_summary` for the same facts.
+        read_image: gives an image's bytes by its URI; only the images shown are read, and one
+            that cannot be read leaves an empty place.
+    """
+    template = _environment().get_template("template.html.j2")
+    times = time_rows(facts.rounds)
+    return template.render(
+        facts=facts,
+        summary=summary,
+        rounds=summary["rounds"],
+        known_precision=_known_precision(facts),
+        first=facts.rounds[0],
+        last=facts.rounds[-1],
+        is_control=facts.experiment.oracle.mode == NO_ORACLE,
+        started=start_time(facts.rounds),
+        charts=_charts(summary, times),
+        classes=_class_rows(facts.rounds),
+        adopted_examples=ADOPTED_EXAMPLES,
+        adopted=[(f.round_number, _adopted_examples(facts, f, read_image)) for f in facts.rounds],
+        rejected=_rejected_examples(facts, read_image),
+        reasons=_rejection_rows(facts.rounds),
+        set_aside_counts=Counter(reason for _, reason in facts.set_aside).most_common(),
+        listed_files=LISTED_FILES,
+        unreadable=sorted({i for f in facts.rounds for i in f.summary["unreadable"]}),
+        times=times,
+        total_times=total_row(times),
+        noise_points=_noise_points(facts.rounds[-1].evaluation["images"]),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = format_duration
+    environment.filters["change"] = lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return environment
+
+
+def _known_precision(facts: RunFacts) -> float | None:
+    """Return the adoption precision over all rounds, None where no truth is known."""
+    adoptions = pd.concat([round_facts.adoptions for round_facts in facts.rounds])
+    return adoption_precision(adoptions, facts.truth)
+
+
+def _charts(summary: Mapping[str, Any], times: Sequence[dict[str, Any]]) -> dict[str, Markup]:
+    map50 = [entry["map50"] for entry in summary["rounds"]]
+    images = [entry["training_images"] for entry in summary["rounds"]]
+    growth = {
+        "boxed by people": [images[0]] * len(images),
+        "boxes adopted": [count - images[0] for count in images],
+    }
+    unit, phases = phases_by_round(times)
+    drawn = {
+        "map50": charts.line_chart(map50, title="mAP@0.5 by round"),
+        "growth": charts.stacked_bars(growth, title="Training images by round"),
+        "time": charts.stacked_bars(phases, title=f"{unit.capitalize()} by round"),
+    }
+    return {"unit": Markup(unit), **{name: Markup(svg) for name, svg in drawn.items()}}
+
+
+def _class_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
+    """Return one row per class, from the one with most boxes in round 1 to the rarest."""
+    first, last = rounds[0], rounds[-1]
+    names = {name for facts in rounds for name in facts.summary["ap50_per_class"]}
+    means = [facts.summary["map50"] for facts in rounds]
+    rows = []
+    for name in sorted(names, key=lambda name: (-first.training_boxes.get(name, 0), name)):
+        values = [facts.summary["ap50_per_class"].get(name) for facts in rounds]
+        is_known = values[0] is not None and values[-1] is not None
+        rows.append(
+            {
+                "name": name,
+                "chart": Markup(charts.small_line_chart(values, means, title=f"AP@0.5 of {name}")),
+                "first": values[0],
+                "last": values[-1],
+                "change": values[-1] - values[0] if is_known else None,
+                "boxes_first": first.training_boxes.get(name, 0),
+                "boxes_last": last.training_boxes.get(name, 0),
+            }
+        )
+    return rows
+
+
+def _adopted_examples(facts: RunFacts, round_facts: RoundFacts, read: ReadImage) -> list[Example]:
+    adoptions = round_facts.adoptions
+    adopted = adoptions[adoptions["is_adopted"].astype(bool)]
+    rows = choose(adopted, "class_name", ADOPTED_EXAMPLES)
+    return _build_examples(facts, rows, agreements(rows, facts.truth), read)
+
+
+def _rejected_examples(facts: RunFacts, read: ReadImage) -> list[Example]:
+    adoptions = facts.rounds[-1].adoptions
+    rejected = adoptions[~adoptions["is_adopted"].astype(bool)]
+    rows = choose(rejected, "reason", REJECTED_EXAMPLES)
+    return _build_examples(facts, rows, [None] * len(rows), read)
+
+
+def _build_examples(
+    facts: RunFacts, rows: pd.DataFrame, are_right: Sequence[bool | None], read: ReadImage
+) -> list[Example]:
+    return [
+        build_example(row, is_right=is_right, uri=facts.image_uris[row["image_id"]], read=read)
+        for row, is_right in zip(rows.to_dict("records"), are_right, strict=True)
+    ]
+
+
+def _rejection_rows(rounds: Sequence[RoundFacts]) -> list[tuple[str, list[int]]]:
+    """Return every reason with its count by round, the most frequent of the last round first."""
+    names = {reason for facts in rounds for reason in facts.summary["rejected"]}
+    rows = [(name, [facts.summary["rejected"].get(name, 0) for facts in rounds]) for name in names]
+    return sorted(rows, key=lambda row: (-row[1][-1], row[0]))
+
+
+def _noise_points(num_images: int) -> int | None:
+    """Return how many points of mAP are noise on a small test split, by a rule of thumb.
+
+    One standard error of a share of one half, measured on as many independent images.
+    """
+    if not 0 < num_images < SMALL_TEST_SPLIT:
+        return None
+    return math.ceil(100 * 0.5 / math.sqrt(num_images))

@@ -1,0 +1,359 @@
+"""One function per task: read, call what is pure, write, return a small JSON value.
+
+Every step is idempotent: see boxloop/ledger.py. What is heavy is imported by the step that needs
+it, so that a DAG can import this module at no cost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.experiment import NO_ORACLE, Experiment, experiment_yaml, read_experiment
+from boxloop.ledger import (
+    ROUND_TASKS,
+    Value,
+    check_previous_round,
+    marker_name,
+    parent_digest,
+    run_once,
+    shard_values,
+    task_value,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from boxloop.data.dataset import Dataset
+
+__all__ = [
+    "CHILD_TASKS",
+    "ROUND_TASKS",
+    "check_previous_round",
+    "plan_rounds",
+    "report",
+    "run_task",
+    "task_value",
+]
+
+log = logging.getLogger(__name__)
+
+CHILD_TASKS = frozenset({"train", "evaluate", "export", "predict"})  # they load TensorFlow
+PREDICT_BATCH = 32
+
+
+def plan_rounds(
+    experiment_uri: str, *, root: str, experiment_id: str, overrides: Mapping[str, Any]
+) -> list[Value]:
+    """Check the settings, prepare the run's folder, and return one spec per round.
+
+    Args:
+        experiment_uri: the experiment file.
+        root: the artifact root, a folder or gs://bucket/prefix.
+        experiment_id: name of the run's folder below it.
+        overrides: dotted setting to value, laid over the file; None changes nothing.
+
+    Raises:
+        ValueError: if a setting is wrong, or the run exists with other settings.
+        FileNotFoundError: if there is no experiment file or no data folder.
+    """
+    root = root if storage.is_remote(root) else str(Path(root).resolve())
+    run = Run.of(root, experiment_id)
+    experiment = _locate_data(read_experiment(experiment_uri, overrides), root)
+    settings = experiment_yaml(experiment)
+    if storage.exists(run.experiment) and storage.read_bytes(run.experiment) != settings:
+        raise ValueError(f"{run.uri} holds a run with other settings: choose another experiment id")
+    storage.write_bytes(run.experiment, settings)
+    return [{"run_uri": run.uri, "round_number": n} for n in range(1, experiment.rounds + 1)]
+
+
+def run_task(
+    task: str,
+    run_uri: str,
+    round_number: int,
+    *,
+    shard: int = 0,
+    num_shards: int = 1,
+    started: float | None = None,
+) -> Value:
+    """Run one task of a round, or return what it returned before.
+
+    Args:
+        task: one of ROUND_TASKS.
+        run_uri: the run's folder.
+        round_number: from 1.
+        shard: which part of the candidate pool `predict` takes, from 0.
+        num_shards: parts of the candidate pool.
+        started: when the task began, in Unix seconds; by default now.
+    """
+    run = Run(run_uri)
+
+    def work() -> Value:
+        if task == "predict":
+            return predict(run, round_number, shard=shard, num_shards=num_shards)
+        return _STEPS[task](run, round_number)
+
+    name = marker_name(task, shard, num_shards)
+    return run_once(run, round_number, name, work, started=started or time.time())
+
+
+def parse_annotations(run: Run, round_number: int) -> Value:
+    """Make the first dataset version from the user's folder; later ones were made by `merge`."""
+    from boxloop.data.dataset import read_dataset, to_parquet, write_dataset
+    from boxloop.data.source import read_source
+
+    if round_number == 1:
+        experiment = _read_experiment(run)
+        source = read_source(str(experiment.data.uri), experiment.data, seed=experiment.seed)
+        storage.write_bytes(run.truth, to_parquet(source.truth))
+        storage.write_bytes(run.set_aside, source.set_aside.to_csv(index=False).encode())
+        write_dataset(run.dataset(1), source.dataset)
+    dataset = read_dataset(run.dataset(round_number))
+    counts = dataset.images["split"].value_counts()
+    return {
+        "dataset_uri": run.dataset(round_number),
+        "dataset_digest": storage.digest(f"{run.dataset(round_number)}/boxes.parquet"),
+        "class_names": dataset.class_names,
+        "training_images": len(dataset.training_images),
+        "candidates": len(dataset.candidates),
+        "splits": {str(name): int(counts[name]) for name in sorted(counts.index)},
+    }
+
+
+def write_tfrecords(run: Run, round_number: int) -> Value:
+    """Write the examples that this round adds, and list all shards to train and evaluate on."""
+    from boxloop.data.dataset import read_dataset
+    from boxloop.records import write_shards
+
+    dataset = read_dataset(run.dataset(round_number))
+    if round_number == 1:
+        added = {name: dataset.split(name) for name in ("train", "validation", "test")}
+        shards: dict[str, list[str]] = {name: [] for name in added}
+    else:
+        added = {"train": _adopted_images(dataset, round_number - 1)}
+        shards = task_value("write_tfrecords", run.uri, round_number - 1)["shards"]
+    for split, images in added.items():
+        shards[split] += write_shards(run.records(round_number), split, images, dataset)
+    return {"shards": shards, "examples": len(dataset.training_images)}
+
+
+def train(run: Run, round_number: int) -> Value:
+    """Train the round's detector, from the previous round's weights or the backbone's."""
+    from boxloop.detector import train as trainer
+
+    experiment = _read_experiment(run)
+    records = task_value("write_tfrecords", run.uri, round_number)
+    uri = run.checkpoints(round_number)
+    continues = round_number > 1 and experiment.train.start == "previous_round"
+    with (
+        storage.local_files(records["shards"]["train"]) as shards,
+        storage.local_folder(run.checkpoints(round_number - 1)) as previous,
+        storage.working_folder(uri) as folder,
+    ):
+        return trainer.train(
+            experiment,
+            shards=shards,
+            num_classes=len(_class_names(run, round_number)),
+            model_dir=folder,
+            previous_dir=previous if continues else None,
+            seed=experiment.seed * 1000 + round_number,
+            on_checkpoint=lambda: storage.upload_folder(folder, uri, last="checkpoint"),
+        )
+
+
+def evaluate(run: Run, round_number: int) -> Value:
+    """Evaluate the round's detector on the test split."""
+    from boxloop.detector import evaluate as evaluator
+
+    shards = task_value("write_tfrecords", run.uri, round_number)["shards"]["test"]
+    with (
+        storage.local_files(shards) as files,
+        storage.local_folder(run.checkpoints(round_number)) as folder,
+    ):
+        metrics = evaluator.evaluate(
+            _read_experiment(run),
+            shards=files,
+            class_names=_class_names(run, round_number),
+            model_dir=folder,
+        )
+    images = task_value("parse_annotations", run.uri, round_number)["splits"]["test"]
+    evaluation = {"split": "test", "images": images, **metrics}
+    storage.write_json(run.evaluation(round_number), evaluation)
+    return evaluation
+
+
+def export(run: Run, round_number: int) -> Value:
+    """Export the round's detector as a SavedModel, with its label map."""
+    from boxloop.data.formats.label_map import build_label_map
+    from boxloop.detector import export as exporter
+
+    class_names = _class_names(run, round_number)
+    uri = run.model(round_number)
+    with (
+        storage.local_folder(run.checkpoints(round_number)) as checkpoints,
+        storage.working_folder(uri) as folder,
+    ):
+        exported = exporter.export(
+            _read_experiment(run),
+            num_classes=len(class_names),
+            model_dir=checkpoints,
+            export_dir=folder,
+        )
+        (folder / "label_map.pbtxt").write_text(build_label_map(class_names))
+        storage.upload_folder(folder, uri)
+    return {"model_uri": uri, **exported}
+
+
+def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Value:
+    """Detect in this shard's part of the candidate pool, dealt by a stable hash."""
+    from boxloop.data.dataset import to_parquet
+    from boxloop.detector import predict as predictor
+
+    candidates = _candidates(run, round_number)
+    is_ours = [_shard_of(image_id, num_shards) == shard for image_id in candidates["image_id"]]
+    candidates = candidates[is_ours]
+    with storage.local_folder(run.model(round_number)) as folder:
+        detections, unreadable = predictor.detect_all(
+            folder,
+            candidates["image_id"].tolist(),
+            storage.read_ahead(candidates["uri"]),
+            class_names=_class_names(run, round_number),
+            batch_size=PREDICT_BATCH,
+        )
+    uri = run.detections(round_number, shard, num_shards)
+    storage.write_bytes(uri, to_parquet(detections))
+    return {
+        "detections_uri": uri,
+        "images": len(candidates),
+        "detections": len(detections),
+        "unreadable": sorted(unreadable),
+    }
+
+
+def match_labels(run: Run, round_number: int) -> Value:
+    """Ask the oracle which detections are right."""
+    import pandas as pd
+
+    from boxloop.data.dataset import from_parquet, to_parquet
+    from boxloop.oracle import label_match
+
+    shards = shard_values(run.uri, round_number)
+    tables = [from_parquet(storage.read_bytes(shard["detections_uri"])) for shard in shards]
+    adoptions = label_match.match_labels(
+        pd.concat(tables, ignore_index=True),
+        _candidates(run, round_number),
+        min_score=_read_experiment(run).oracle.min_score,
+    )
+    storage.write_bytes(run.adoptions(round_number), to_parquet(adoptions))
+    rejected = adoptions.loc[~adoptions["is_adopted"], "reason"].value_counts()
+    return {
+        "candidates": len(adoptions),
+        "adopted": int(adoptions["is_adopted"].sum()),
+        "rejected": {str(reason): int(rejected[reason]) for reason in sorted(rejected.index)},
+        "unreadable": sorted(image_id for shard in shards for image_id in shard["unreadable"]),
+    }
+
+
+def merge(run: Run, round_number: int) -> Value:
+    """Write the next dataset version, and last the summary that closes the round."""
+    from boxloop.data.dataset import from_parquet, read_dataset, write_dataset
+    from boxloop.oracle.label_match import adopted_boxes
+
+    experiment = _read_experiment(run)
+    dataset = read_dataset(run.dataset(round_number))
+    adoptions = from_parquet(storage.read_bytes(run.adoptions(round_number)))
+    adopted = adopted_boxes(adoptions, round_number=round_number, model=experiment.model.name)
+    write_dataset(run.dataset(round_number + 1), dataset.with_boxes(adopted))
+    metrics = task_value("evaluate", run.uri, round_number)
+    matched = task_value("match_labels", run.uri, round_number)
+    summary = {
+        "round": round_number,
+        "model": experiment.model.name,
+        "parent_digest": parent_digest(run, round_number),
+        "training_images": len(dataset.training_images),
+        **matched,
+        **{name: metrics[name] for name in ("map50", "map", "ap50_per_class")},
+        "stop": _reason_to_stop(experiment, matched["candidates"]),
+    }
+    storage.write_json(run.summary(round_number), summary)
+    return summary
+
+
+def report(run_uri: str) -> Value:
+    """Write the report of the rounds that have finished."""
+    from boxloop.report.load import write_report
+
+    return write_report(run_uri)
+
+
+_STEPS: dict[str, Callable[[Run, int], Value]] = {
+    "parse_annotations": parse_annotations,
+    "write_tfrecords": write_tfrecords,
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "match_labels": match_labels,
+    "merge": merge,
+}
+
+
+def _locate_data(experiment: Experiment, root: str) -> Experiment:
+    """Return the experiment with an absolute data location, its demo data drawn if it has any."""
+    data = experiment.data
+    uri = data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
+    if data.drawn is not None:
+        _draw(uri, experiment.seed, dataclasses.asdict(data.drawn))
+    if not storage.is_remote(uri):
+        if not Path(uri).is_dir():
+            raise FileNotFoundError(
+                f"data folder {uri} does not exist: name one with images/ and annotations/"
+            )
+        uri = str(Path(uri).resolve())
+    return dataclasses.replace(experiment, data=dataclasses.replace(data, uri=uri))
+
+
+def _draw(uri: str, seed: int, counts: dict[str, int]) -> None:
+    from boxloop.data.demo import draw_demo
+
+    with storage.working_folder(uri) as folder:
+        draw_demo(folder, seed=seed, **counts)
+        storage.upload_folder(folder, uri, last="demo.json")
+
+
+def _read_experiment(run: Run) -> Experiment:
+    return read_experiment(run.experiment)
+
+
+def _class_names(run: Run, round_number: int) -> list[str]:
+    return list(task_value("parse_annotations", run.uri, round_number)["class_names"])
+
+
+def _candidates(run: Run, round_number: int) -> pd.DataFrame:
+    """Return the pool images that the oracle is to be asked about; none where nothing joins."""
+    from boxloop.data.dataset import read_dataset
+
+    candidates = read_dataset(run.dataset(round_number)).candidates
+    return candidates.iloc[:0] if _read_experiment(run).oracle.mode == NO_ORACLE else candidates
+
+
+def _adopted_images(dataset: Dataset, round_number: int) -> pd.DataFrame:
+    adopted = dataset.boxes.loc[dataset.boxes["round"] == round_number, "image_id"]
+    return dataset.images[dataset.images["image_id"].isin(adopted)]
+
+
+def _shard_of(image_id: str, num_shards: int) -> int:
+    return int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % num_shards
+
+
+def _reason_to_stop(experiment: Experiment, num_candidates: int) -> str | None:
+    """Say why further rounds would change nothing: no image was left to ask about."""
+    if experiment.oracle.mode == NO_ORACLE or num_candidates:
+        return None
+    return "every image of the pool has a box"

@@ -1,0 +1,234 @@
+"""The only module that touches files, local or gs://.
+
+A URI is a local path or `gs://bucket/key`. Objects appear whole or not at all: locally by rename,
+on GCS by its own guarantee. There is no rename of folders on object stores, so what consists of
+several objects is written data first, one small manifest last, and readers trust manifests only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket, Client
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a URI is on Google Cloud Storage."""
+    return uri.startswith("gs://")
+
+
+def read_bytes(uri: str) -> bytes:
+    """Return an object's content.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    if not is_remote(uri):
+        return Path(uri).read_bytes()
+    from google.api_core.exceptions import NotFound
+
+    bucket, key = _bucket(uri)
+    try:
+        data: bytes = bucket.blob(key).download_as_bytes(checksum="crc32c")
+        return data
+    except NotFound as error:
+        raise FileNotFoundError(f"{uri} does not exist") from error
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write an object whole; one that is there is replaced."""
+    if is_remote(uri):
+        bucket, key = _bucket(uri)
+        bucket.blob(key).upload_from_string(data, checksum="crc32c")
+        return
+    path = Path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        written = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            written.chmod(0o644)
+            written.replace(path)
+        except BaseException:
+            written.unlink(missing_ok=True)
+            raise
+
+
+def read_json(uri: str) -> Any:
+    """Return the value in a JSON object."""
+    return json.loads(read_bytes(uri))
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write a value as readable JSON; the same value always gives the same bytes."""
+    write_bytes(uri, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
+def exists(uri: str) -> bool:
+    """Whether there is an object at this URI."""
+    if not is_remote(uri):
+        return Path(uri).is_file()
+    bucket, key = _bucket(uri)
+    return bool(bucket.blob(key).exists())
+
+
+def digest(uri: str) -> str:
+    """Return the sha256 of an object's content, as hexadecimal digits."""
+    return hashlib.sha256(read_bytes(uri)).hexdigest()
+
+
+def list_files(folder_uri: str) -> list[str]:
+    """Return the URIs of all objects below a folder, sorted; hidden files are left out."""
+    if is_remote(folder_uri):
+        bucket, key = _bucket(folder_uri.rstrip("/") + "/")
+        names = _blob_names(bucket, key)
+    else:
+        folder = Path(folder_uri)
+        names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+    base = folder_uri.rstrip("/")
+    return sorted(f"{base}/{name}" for name in names if not _is_hidden(name))
+
+
+@contextlib.contextmanager
+def local_folder(uri: str) -> Iterator[Path]:
+    """Give a folder's content as local files, for libraries that know nothing of gs://.
+
+    A local folder is given as it is. Reading only: see `upload_folder` for the other way.
+    """
+    if not is_remote(uri):
+        yield Path(uri)
+        return
+    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
+        download_folder(uri, Path(folder))
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def local_files(uris: Sequence[str]) -> Iterator[list[Path]]:
+    """Give objects as local files, in order; local ones are given as they are. Reading only."""
+    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
+        paths = [Path(uri) for uri in uris]
+        for index, uri in enumerate(uris):
+            if is_remote(uri):
+                paths[index] = Path(folder) / f"{index:05d}-{paths[index].name}"
+                paths[index].write_bytes(read_bytes(uri))
+        yield paths
+
+
+@contextlib.contextmanager
+def working_folder(uri: str) -> Iterator[Path]:
+    """Give a local folder to fill for a URI, holding what is there already.
+
+    For a local URI it is the folder itself. For gs:// it is a copy, and what was added reaches
+    the bucket by `upload_folder` only.
+    """
+    if not is_remote(uri):
+        Path(uri).mkdir(parents=True, exist_ok=True)
+    with local_folder(uri) as folder:
+        yield folder
+
+
+def read_ahead(uris: Iterable[str], *, limit: int = 64) -> Iterator[bytes]:
+    """Read objects in order, several at a time, `limit` of them in memory at the most."""
+    stream = iter(uris)
+    with ThreadPoolExecutor(16) as pool:
+        waiting = deque(pool.submit(read_bytes, uri) for uri in islice(stream, limit))
+        while waiting:
+            data = waiting.popleft().result()
+            waiting.extend(pool.submit(read_bytes, uri) for uri in islice(stream, 1))
+            yield data
+
+
+def download_folder(uri: str, folder: Path) -> None:
+    """Copy everything below a gs:// folder into a local one, in parallel."""
+    from google.cloud.storage import transfer_manager
+
+    bucket, prefix = _bucket(uri.rstrip("/") + "/")
+    names = _blob_names(bucket, prefix)
+    for name in names:
+        Path(safe_join(str(folder), name)).parent.mkdir(parents=True, exist_ok=True)
+    transfer_manager.download_many_to_path(
+        bucket,
+        names,
+        destination_directory=str(folder),
+        blob_name_prefix=prefix,
+        worker_type=transfer_manager.THREAD,
+        raise_exception=True,
+    )
+
+
+def upload_folder(folder: Path, uri: str, *, last: str | None = None) -> None:
+    """Copy a local folder to a URI, local or gs://; does nothing where both are the same.
+
+    Args:
+        folder: where the files are.
+        uri: where they go.
+        last: name of the file that tells readers of gs:// that all the others are there.
+    """
+    if is_remote(uri):
+        names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+        _upload_to_bucket(folder, uri, [name for name in names if name != last])
+        _upload_to_bucket(folder, uri, [name for name in names if name == last])
+    elif folder.resolve() != Path(uri).resolve():
+        shutil.copytree(folder, uri, dirs_exist_ok=True)
+
+
+def safe_join(folder_uri: str, name: str) -> str:
+    """Return the URI of a file named by somebody else's data, inside a folder of ours.
+
+    Raises:
+        ValueError: if the name leads out of the folder.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0]:
+        raise ValueError(f"{name!r} leads out of {folder_uri}")
+    return f"{folder_uri.rstrip('/')}/{'/'.join(parts)}"
+
+
+def _upload_to_bucket(folder: Path, uri: str, names: list[str]) -> None:
+    from google.cloud.storage import transfer_manager
+
+    bucket, key = _bucket(uri.rstrip("/") + "/")
+    transfer_manager.upload_many_from_filenames(
+        bucket,
+        names,
+        source_directory=str(folder),
+        blob_name_prefix=key,
+        worker_type=transfer_manager.THREAD,
+        raise_exception=True,
+    )
+
+
+def _blob_names(bucket: Bucket, prefix: str) -> list[str]:
+    """Return names below a prefix, less the empty objects that consoles make for folders."""
+    names = [blob.name for blob in bucket.list_blobs(prefix=prefix)]
+    return [name.removeprefix(prefix) for name in names if not name.endswith("/")]
+
+
+def _is_hidden(relative: str) -> bool:
+    return any(part.startswith(".") for part in relative.split("/"))
+
+
+def _bucket(uri: str) -> tuple[Bucket, str]:
+    bucket, _, key = uri.removeprefix("gs://").partition("/")
+    return _client().bucket(bucket), key
+
+
+@cache
+def _client() -> Client:
+    from google.cloud.storage import Client
+
+    return Client()

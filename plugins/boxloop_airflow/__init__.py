@@ -1,0 +1,1 @@
+"""Airflow operators and triggers of Boxloop, imported as a package (see plugins/.airflowignore)."""

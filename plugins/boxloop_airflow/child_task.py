@@ -1,0 +1,99 @@
+"""An operator that runs a task of a round in a child process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+from boxloop.child import INPUT_ERROR, Child, parse_progress, step_command
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+PROGRESS_KEY = "progress"
+PROGRESS_SECONDS = 1.0
+"""Least time between two updates of the task state store: each is a write to Airflow's database."""
+
+
+class ChildTaskOperator(BaseOperator):
+    """Run a task that needs TensorFlow in a child process, whose memory is free when it ends.
+
+    Every line of the child goes to the task's log. Progress goes to Airflow's task state store
+    as well, under the key "progress", where the page of the task instance shows it.
+
+    Args:
+        step: a name from `boxloop.steps.CHILD_TASKS`.
+        spec: the round, {"run_uri": ..., "round_number": ...}. (templated)
+        shard: which part of the candidate pool, from 0.
+        num_shards: parts of the candidate pool.
+    """
+
+    template_fields: Sequence[str] = ("spec",)
+    template_fields_renderers = {"spec": "json"}  # noqa: RUF012 (as Airflow declares it)
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self, *, step: str, spec: Any, shard: int = 0, num_shards: int = 1, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.step = step
+        self.spec = spec
+        self.shard = shard
+        self.num_shards = num_shards
+        self._child: Child | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the child to its end and return the small value that it left in its marker."""
+        from boxloop import steps
+
+        where = (self.step, self.spec["run_uri"], self.spec["round_number"])
+        command = step_command(*where, self.shard, self.num_shards)
+        self.log.info("Running %s", " ".join(command))
+        self._child = Child(command)
+        self._check(self._child.run(self._on_line(context)))
+        return dict(steps.task_value(*where, shard=self.shard, num_shards=self.num_shards))
+
+    def on_kill(self) -> None:
+        """End the child and all it started; Airflow waits 5 seconds for this."""
+        if self._child is not None:
+            self._child.terminate()
+
+    def _on_line(self, context: Context) -> Callable[[str], None]:
+        store = context.get("task_state_store")
+        next_update = 0.0
+
+        def on_line(line: str) -> None:
+            nonlocal next_update
+            progress = parse_progress(line)
+            if progress is None:
+                self.log.info("%s", line)
+            elif store is not None and (time.monotonic() >= next_update or _is_last(progress)):
+                next_update = time.monotonic() + PROGRESS_SECONDS
+                self._store(store, progress)
+
+        return on_line
+
+    def _store(self, store: Any, progress: dict[str, Any]) -> None:
+        try:
+            store.set(PROGRESS_KEY, progress)
+        except Exception as error:  # a display that fails must not end hours of work
+            self.log.warning("Progress could not be shown: %s", error)
+
+    def _check(self, exit_code: int) -> None:
+        """Raise unless the child ended well."""
+        name = f"{self.step} of round {self.spec['round_number']}"
+        if exit_code == INPUT_ERROR:
+            raise AirflowFailException(f"{name} cannot use its input or settings; see above")
+        if exit_code < 0:
+            raise RuntimeError(
+                f"{name} was ended by signal {-exit_code}: stopped from outside, or out of memory"
+            )
+        if exit_code > 0:
+            raise RuntimeError(f"{name} ended with exit code {exit_code}; its log is above")
+
+
+def _is_last(progress: Mapping[str, Any]) -> bool:
+    return "step" in progress and progress["step"] == progress.get("steps")

@@ -1,0 +1,130 @@
+"""The trigger form of the pipeline, and what it means for an experiment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Param
+
+DEFAULT_ROOT = Path(__file__).resolve().parents[2] / ".boxloop"
+RUN, DATA, TRAINING, ORACLE = "Run", "Data", "Training", "Oracle"
+PARAMS = {
+    "experiment": Param(
+        "configs/experiments/demo.yaml",
+        type="string",
+        minLength=1,
+        title="Experiment file",
+        description="Path or gs:// address of a YAML file; a relative path starts from the "
+        "project. It decides everything that the fields below leave empty.",
+        section=RUN,
+    ),
+    "experiment_id": Param(
+        None,
+        type=["null", "string"],
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        title="Experiment id",
+        description="Folder of the results. Empty: made from the run id. The id of an earlier run "
+        "with the same settings continues that run.",
+        section=RUN,
+    ),
+    "artifact_root": Param(
+        None,
+        type=["null", "string"],
+        title="Artifact root",
+        description="Folder or gs:// prefix for all results. Empty: $BOXLOOP_ROOT, else .boxloop "
+        "in the project. gs:// costs an upload of each round's records and model.",
+        section=RUN,
+    ),
+    "seed": Param(
+        None,
+        type=["null", "integer"],
+        minimum=0,
+        title="Seed",
+        description="Whole number that decides every random choice; a larger one costs nothing.",
+        section=RUN,
+    ),
+    "data_uri": Param(
+        None,
+        type=["null", "string"],
+        title="Data location",
+        description="Folder or gs:// prefix with images/, annotations/ and image_labels.csv.",
+        section=DATA,
+    ),
+    "split_ratio": Param(
+        None,
+        type=["null", "number"],
+        minimum=1,
+        maximum=100,
+        title="Split ratio",
+        description="Training images for each validation image. A larger ratio trains on more "
+        "images and measures with fewer.",
+        section=DATA,
+    ),
+    "rounds": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=99,
+        title="Rounds",
+        description="Number of rounds; the experiments that come with Boxloop have 7. The time of "
+        "a run grows in proportion.",
+        section=TRAINING,
+    ),
+    "steps": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=1_000_000,
+        title="Steps a round",
+        description="Optimiser steps in each round, one batch of images each. Training time grows "
+        "in proportion.",
+        section=TRAINING,
+    ),
+    "model": Param(
+        None,
+        type=["null", "string"],
+        title="Model",
+        description="Name of a file in configs/models, without .yaml. Larger models are more "
+        "exact, slower, and take more memory.",
+        section=TRAINING,
+    ),
+    "min_score": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        maximum=1,
+        title="Score threshold",
+        description="Score in [0, 1] that a detection needs to join the training set. A higher one "
+        "adopts fewer and cleaner boxes.",
+        section=ORACLE,
+    ),
+}
+OVERRIDES = {
+    "seed": "seed",
+    "data_uri": "data.uri",
+    "split_ratio": "data.split_ratio",
+    "rounds": "rounds",
+    "steps": "train.steps",
+    "model": "model",
+    "min_score": "oracle.min_score",
+}
+"""Param to the setting of the experiment file that it overrides."""
+
+
+def plan_arguments(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """Return the arguments of `boxloop.steps.plan_rounds` for a filled-in form."""
+    return {
+        "experiment_uri": params["experiment"],
+        "root": params["artifact_root"] or os.environ.get("BOXLOOP_ROOT") or str(DEFAULT_ROOT),
+        "experiment_id": params["experiment_id"] or slug(run_id),
+        "overrides": {setting: params[name] for name, setting in OVERRIDES.items()},
+    }
+
+
+def slug(run_id: str) -> str:
+    """Return a run id as a folder name: `manual__2026-11-22` as `manual-2026-11-22`."""
+    return re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")

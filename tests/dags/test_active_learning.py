@@ -1,0 +1,133 @@
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+PARSE = """
+import importlib.util, json, sys, time
+import airflow.sdk, airflow.triggers.base
+started = time.monotonic()
+spec = importlib.util.spec_from_file_location("active_learning", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+seconds = time.monotonic() - started
+dag = module.active_learning()
+print(json.dumps({
+    "seconds": seconds,
+    "heavy": [name for name in ("tensorflow", "pandas", "numpy") if name in sys.modules],
+    "edges": sorted([t.task_id, each] for t in dag.tasks for each in t.downstream_task_ids),
+    "pools": {task.task_id: task.pool for task in dag.tasks if task.pool != "default_pool"},
+    "owners": sorted({task.owner for task in dag.tasks}),
+    "retries": {task.task_id: task.retries for task in dag.tasks},
+    "rules": {task.task_id: task.trigger_rule.value for task in dag.tasks},
+    "params": {name: dag.params.get_param(name).dump() for name in dag.params},
+    "max_active_runs": dag.max_active_runs, "doc": dag.doc_md, "tags": sorted(dag.tags),
+}))
+"""
+
+
+def parse(**environment: str) -> dict[str, Any]:
+    """Parse the DAG file in an interpreter of its own, as Airflow does."""
+    python_path = os.pathsep.join([str(PROJECT / "plugins"), str(PROJECT / "include")])
+    output = subprocess.run(
+        [sys.executable, "-c", PARSE, str(PROJECT / "dags" / "active_learning.py")],
+        env={**os.environ, "PYTHONPATH": python_path, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return dict(json.loads(output.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def parsed() -> dict[str, Any]:
+    return parse()
+
+
+def inside(edges: list[list[str]]) -> list[tuple[str, str]]:
+    """Return the edges between tasks of the group, as names without it."""
+    return [
+        (a.removeprefix("round."), b.removeprefix("round."))
+        for a, b in edges
+        if a.startswith("round.") and b.startswith("round.")
+    ]
+
+
+def test_airflow_finds_no_import_error() -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=str(PROJECT / "dags" / "active_learning.py"))
+    assert bag.import_errors == {}
+    assert list(bag.dags) == ["active_learning"]
+
+
+def test_a_round_is_one_chain(parsed: dict[str, Any]) -> None:
+    chain = (
+        "gate parse_annotations write_tfrecords train evaluate export predict match_labels merge"
+    )
+    names = chain.split()
+    assert inside(parsed["edges"]) == sorted(itertools.pairwise(names))
+
+
+def test_rounds_come_after_the_plan_and_before_the_report(parsed: dict[str, Any]) -> None:
+    outside = [(a, b) for a, b in parsed["edges"] if not (a.startswith("round.") and "round." in b)]
+    assert ("round.merge", "report") in outside
+    assert ("plan_rounds", "round.gate") in outside
+    assert not [b for a, b in outside if a == "report"]
+
+
+def test_predict_is_as_many_tasks_as_there_are_shards() -> None:
+    edges = inside(parse(BOXLOOP_PREDICT_SHARDS="3")["edges"])
+    shards = ["predict_00", "predict_01", "predict_02"]
+    assert [b for a, b in edges if a == "export"] == shards
+    assert [a for a, b in edges if b == "match_labels"] == shards
+
+
+def test_every_param_is_explained(parsed: dict[str, Any]) -> None:
+    for name, param in parsed["params"].items():
+        assert len(param["description"]) > 40, name
+        assert {"type", "title", "section"} <= set(param["schema"]), name
+
+
+def test_only_the_experiment_needs_a_value(parsed: dict[str, Any]) -> None:
+    values = {name: param["value"] for name, param in parsed["params"].items()}
+    assert values.pop("experiment") == "configs/experiments/demo.yaml"
+    assert set(values.values()) == {None}
+
+
+def test_numbers_have_bounds(parsed: dict[str, Any]) -> None:
+    for name, param in parsed["params"].items():
+        if {"integer", "number"} & set(param["schema"]["type"]):
+            assert "minimum" in param["schema"], name
+
+
+def test_parsing_is_light(parsed: dict[str, Any]) -> None:
+    assert parsed["heavy"] == []
+    assert parsed["seconds"] < 2
+
+
+def test_experiments_do_not_overlap(parsed: dict[str, Any]) -> None:
+    assert parsed["max_active_runs"] == 1
+    assert parsed["pools"] == {"round.train": "gpu"}
+
+
+def test_every_task_is_tried_again(parsed: dict[str, Any]) -> None:
+    assert min(parsed["retries"].values()) >= 2
+
+
+def test_only_the_report_runs_after_skipped_rounds(parsed: dict[str, Any]) -> None:
+    report = parsed["rules"].pop("report")
+    assert report == "none_failed"
+    assert set(parsed["rules"].values()) == {"all_success"}  # others misbehave in mapped groups
+
+
+def test_it_is_documented(parsed: dict[str, Any]) -> None:
+    assert "one run is one experiment" in parsed["doc"]
+    assert parsed["owners"] == ["boxloop"]
+    assert "boxloop" in parsed["tags"]

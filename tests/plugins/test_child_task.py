@@ -1,0 +1,149 @@
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop_airflow import child_task
+from boxloop_airflow.child_task import ChildTaskOperator
+from boxloop_airflow.train_detector import TrainDetectorOperator
+
+VALUE = {"checkpoint_uri": "gs://bucket/checkpoint"}
+
+
+class Store(dict[str, Any]):
+    """Airflow's task state store, and how often it was written to."""
+
+    writes = 0
+
+    def set(self, key: str, value: Any) -> None:
+        self.writes += 1
+        self[key] = json.loads(json.dumps(value, allow_nan=False))
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> dict[str, Any]:
+    """Round 2 of a run in which all tasks have finished."""
+    run = Run(str(tmp_path))
+    for name in ("train", "predict-00001-of-00003"):
+        marker = {"fingerprint": "", "value": {**VALUE, "name": name}}
+        storage.write_json(run.marker(2, name), marker)
+    return {"run_uri": run.uri, "round_number": 2}
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make the child process run a script instead of the task; the command is kept."""
+
+    def use(script: str) -> list[Any]:
+        commands: list[Any] = []
+
+        def step_command(*arguments: Any) -> list[str]:
+            commands.append(arguments)
+            return [sys.executable, "-c", script]
+
+        monkeypatch.setattr(child_task, "step_command", step_command)
+        return commands
+
+    return use
+
+
+def execute(operator: ChildTaskOperator, **context: Any) -> Any:
+    return ChildTaskOperator.execute.__wrapped__(operator, context)  # type: ignore[attr-defined]
+
+
+def test_it_returns_what_the_task_left_in_its_marker(spec: dict[str, Any], child: Any) -> None:
+    commands = child("pass")
+    operator = TrainDetectorOperator(task_id="train", spec=spec)
+    assert execute(operator) == {**VALUE, "name": "train"}
+    assert commands == [("train", spec["run_uri"], 2, 0, 1)]
+
+
+def test_a_shard_is_a_task_of_its_own(spec: dict[str, Any], child: Any) -> None:
+    commands = child("pass")
+    operator = ChildTaskOperator(task_id="p", step="predict", spec=spec, shard=1, num_shards=3)
+    assert execute(operator)["name"] == "predict-00001-of-00003"
+    assert commands == [("predict", spec["run_uri"], 2, 1, 3)]
+
+
+def test_training_takes_a_slot_of_the_gpu_pool(spec: dict[str, Any]) -> None:
+    operator = TrainDetectorOperator(task_id="train", spec=spec)
+    assert (operator.pool, operator.pool_slots) == ("gpu", 1)
+
+
+def test_the_spec_of_a_mapped_group_reaches_it() -> None:
+    assert "spec" in TrainDetectorOperator.template_fields
+
+
+def test_lines_of_the_child_go_to_the_log_but_progress_does_not(
+    spec: dict[str, Any], child: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    child("print('loss is 0.5'); print('@progress {\"step\": 1, \"steps\": 2}')")
+    execute(TrainDetectorOperator(task_id="train", spec=spec))
+    log = capsys.readouterr().out.splitlines()[1:]  # without the line that names the command
+    assert any("loss is 0.5" in line for line in log)
+    assert not any("@progress" in line for line in log)
+
+
+def test_progress_is_stored_once_a_second_and_at_the_end(spec: dict[str, Any], child: Any) -> None:
+    child('for i in range(1000): print(\'@progress {"step": %d, "steps": 1000}\' % (i + 1))')
+    store = Store()
+    execute(TrainDetectorOperator(task_id="train", spec=spec), task_state_store=store)
+    assert store["progress"] == {"step": 1000, "steps": 1000}
+    assert 2 <= store.writes <= 4
+
+
+def test_progress_that_cannot_be_stored_does_not_end_the_task(
+    spec: dict[str, Any], child: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    child("print('@progress {\"loss\": NaN}')")
+    execute(TrainDetectorOperator(task_id="train", spec=spec), task_state_store=Store())
+    assert "Progress could not be shown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "message"),
+    [
+        ("raise SystemExit(2)", AirflowFailException, "cannot use its input"),
+        ("raise SystemExit(7)", RuntimeError, "train of round 2 ended with exit code 7"),
+        ("import os; os.kill(os.getpid(), 9)", RuntimeError, "signal 9"),
+    ],
+    ids=["wrong input is not tried again", "failure", "killed"],
+)
+def test_failure_says_what_happened(
+    spec: dict[str, Any], child: Any, script: str, error: type[Exception], message: str
+) -> None:
+    child(script)
+    with pytest.raises(error, match=message):
+        execute(TrainDetectorOperator(task_id="train", spec=spec))
+
+
+def test_a_killed_task_ends_its_child_within_five_seconds(spec: dict[str, Any], child: Any) -> None:
+    child(
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print('up', flush=True); time.sleep(60)"
+    )
+    operator = TrainDetectorOperator(task_id="train", spec=spec)
+    took: list[float] = []
+
+    def kill() -> None:
+        started = time.monotonic()
+        operator.on_kill()
+        took.append(time.monotonic() - started)
+
+    timer = threading.Timer(0.5, kill)
+    timer.start()
+    with pytest.raises(RuntimeError, match="signal 9"):
+        execute(operator)
+    timer.join()
+    assert took[0] < 5
+
+
+def test_on_kill_before_the_child_runs_does_nothing(spec: dict[str, Any]) -> None:
+    TrainDetectorOperator(task_id="train", spec=spec).on_kill()

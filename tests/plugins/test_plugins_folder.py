@@ -1,0 +1,24 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+LOAD = """
+import sys
+from airflow.plugins_manager import get_import_errors, get_plugin_info
+get_plugin_info()
+names = [path.stem for path in __import__("pathlib").Path(sys.argv[1]).glob("boxloop_airflow/*.py")]
+print([name for name in names if name in sys.modules], get_import_errors())
+"""
+
+
+def test_airflow_does_not_load_the_files_of_the_package_as_plugins() -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", LOAD, str(PLUGINS)],
+        env={**os.environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    assert output.splitlines()[-1] == "[] {}"

@@ -1,0 +1,121 @@
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gcp_storage_emulator.server import create_server
+
+from boxloop import storage
+
+# google-cloud-storage asks for a package that only its gRPC transport needs
+pytestmark = pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket of its own on an emulated Google Cloud Storage."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+        server.start()
+        storage._client.cache_clear()
+        yield "gs://bucket"
+        storage._client().close()  # its open sockets would warn
+        storage._client.cache_clear()
+        server.stop()
+
+
+@pytest.fixture(params=["local", "gs"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder: everything below holds for both kinds."""
+    if request.param == "local":
+        return str(tmp_path / "root")
+    return f"{request.getfixturevalue('bucket')}/{request.node.name}"
+
+
+def test_what_is_written_is_read(root: str) -> None:
+    storage.write_bytes(f"{root}/a/b.bin", b"\x00\xff")
+    storage.write_bytes(f"{root}/a/b.bin", b"second")
+    assert storage.read_bytes(f"{root}/a/b.bin") == b"second"
+    assert storage.exists(f"{root}/a/b.bin")
+    # sha256 of b"second"
+    assert storage.digest(f"{root}/a/b.bin").startswith("16367aacb67a4a01")
+
+
+def test_json_is_the_same_bytes_for_the_same_value(root: str) -> None:
+    storage.write_json(f"{root}/a.json", {"b": 1, "a": [None, 0.5]})
+    assert storage.read_json(f"{root}/a.json") == {"a": [None, 0.5], "b": 1}
+    assert storage.read_bytes(f"{root}/a.json").startswith(b'{\n  "a": [')
+
+
+def test_missing_object_is_file_not_found(root: str) -> None:
+    assert not storage.exists(f"{root}/none")
+    with pytest.raises(FileNotFoundError, match="none"):
+        storage.read_bytes(f"{root}/none")
+
+
+def test_listing_is_sorted_goes_deep_and_leaves_hidden_files_out(root: str) -> None:
+    for name in ("b.txt", "a/z.txt", "a/.hidden", ".git/config", "ab.txt"):
+        storage.write_bytes(f"{root}/{name}", b"")
+    storage.write_bytes(f"{root}-beside/c.txt", b"")
+    expected = [f"{root}/{name}" for name in ("a/z.txt", "ab.txt", "b.txt")]
+    assert storage.list_files(root) == storage.list_files(f"{root}/") == expected
+    assert storage.list_files(f"{root}/none") == []
+
+
+def test_folder_goes_up_and_comes_back(root: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "variables" / "data").write_bytes(b"weights")
+    storage.upload_folder(folder, f"{root}/model")
+    with storage.local_folder(f"{root}/model") as copy:
+        found = {str(p.relative_to(copy)): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    assert found == {"saved_model.pb": b"graph", "variables/data": b"weights"}
+    assert copy.exists() is not storage.is_remote(root)
+
+
+def test_local_listing_of_a_relative_folder_finds_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage.write_bytes("data/a.txt", b"")
+    assert storage.list_files("./data") == ["./data/a.txt"]
+
+
+def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match="a"):
+        storage.write_bytes(str(tmp_path / "a"), b"data")
+    assert storage.list_files(str(tmp_path)) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_upload_onto_itself_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"data")
+    storage.upload_folder(tmp_path, str(tmp_path))
+    assert (tmp_path / "a").read_bytes() == b"data"
+
+
+def test_placeholder_of_a_console_folder_is_no_file(bucket: str, tmp_path: Path) -> None:
+    storage.write_bytes(f"{bucket}/console/sub/", b"")
+    storage.write_bytes(f"{bucket}/console/sub/a.txt", b"a")
+    assert storage.list_files(f"{bucket}/console") == [f"{bucket}/console/sub/a.txt"]
+    storage.download_folder(f"{bucket}/console", tmp_path)
+    assert (tmp_path / "sub" / "a.txt").read_bytes() == b"a"
+
+
+def test_name_inside_a_folder_is_joined() -> None:
+    assert storage.safe_join("gs://b/images/", "x\\./a.jpg") == "gs://b/images/x/a.jpg"
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "x/../../a", "/etc/passwd", "..\\a", "C:\\a", "", "gs://b"]
+)
+def test_name_that_leads_out_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="leads out of data"):
+        storage.safe_join("data", name)
