@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 from official.vision.serving import export_saved_model_lib
+from tf_keras.src.saving.legacy.saved_model import utils as keras_saving
 
 from boxloop.detector.config import build_config
 from boxloop.experiment import Experiment
@@ -25,12 +26,15 @@ def export(
     if checkpoint is None:
         raise FileNotFoundError(f"no checkpoint in {model_dir}: train the round first")
     config = build_config(experiment, num_classes)
-    export_saved_model_lib.export_inference_graph(
-        input_type="image_bytes",
-        batch_size=None,
-        input_image_size=list(config.task.model.input_size[:2]),
-        params=config,
-        checkpoint_path=checkpoint,
-        export_dir=str(export_dir),
-    )
+    # Without this, Keras traces every layer for reloading it as a Keras model, which nobody
+    # does with a SavedModel for serving: 39 s instead of 16 s.
+    with keras_saving.keras_option_scope(save_traces=False):
+        export_saved_model_lib.export_inference_graph(
+            input_type="image_bytes",
+            batch_size=None,
+            input_image_size=list(config.task.model.input_size[:2]),
+            params=config,
+            checkpoint_path=checkpoint,
+            export_dir=str(export_dir),
+        )
     return {"checkpoint": Path(checkpoint).name}

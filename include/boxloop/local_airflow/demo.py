@@ -46,6 +46,7 @@ def run_demo(experiment: str = DEMO, *, seed: int | None = None, port: int = POR
     console = Console()
     try:
         check_machine()
+        console.print("Starting Airflow ...")
         with interruptible(), AirflowServer(port=port) as server, server.client() as client:
             console.print(f"Airflow is up: {server.url}")
             with _peak_memory(server) as peak:

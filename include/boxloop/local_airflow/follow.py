@@ -113,7 +113,7 @@ def changes(before: Mapping[str, str], instances: Sequence[Instance]) -> list[st
     ]
     rounds = len(_by_round(instances, FIRST))
     ended.sort(key=lambda i: i["end_date"] or i["start_date"])
-    return [_line(i, rounds) for i in ended if i["state"] != "skipped" or i["task_id"] == FIRST]
+    return [_line(i, rounds) for i in ended if _is_news(i)]
 
 
 def format_seconds(seconds: float) -> str:
@@ -169,6 +169,16 @@ def _show_lines(polls: Iterator[Poll], console: Console) -> None:
         for line in changes(before, instances):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         before = {instance["id"]: instance["state"] for instance in instances}
+
+
+def _is_news(instance: Instance) -> bool:
+    """Whether to say that it ended.
+
+    A gate only tells of a round that is skipped, and then for all its tasks.
+    """
+    is_gate = bool(instance["task_id"] == FIRST)
+    is_skipped = bool(instance["state"] == "skipped")
+    return is_gate == is_skipped or bool(instance["state"] == "failed")
 
 
 def _line(instance: Instance, rounds: int) -> str:

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.ledger import ROUND_TASKS, check_previous_round, run_once, shard_values, task_value
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run.of(str(tmp_path), "a")
+    storage.write_bytes(run.experiment, b"rounds: 2\n")
+    return run
+
+
+def do(run: Run, name: str, calls: list[str], value: int = 1, round_number: int = 1) -> dict:
+    def work() -> dict[str, int]:
+        calls.append(name)
+        return {"value": value}
+
+    return run_once(run, round_number, name, work, started=0.0)
+
+
+def test_a_finished_task_returns_its_value_and_does_nothing(run: Run) -> None:
+    calls: list[str] = []
+    first = do(run, "parse_annotations", calls, value=1)
+    second = do(run, "parse_annotations", calls, value=2)
+    assert (first, second) == ({"value": 1}, {"value": 1})
+    assert calls == ["parse_annotations"]
+    assert task_value("parse_annotations", run.uri, 1) == {"value": 1}
+
+
+def test_a_task_that_died_is_done_again(run: Run) -> None:
+    def die() -> dict[str, int]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_once(run, 1, "parse_annotations", die, started=0.0)
+    calls: list[str] = []
+    do(run, "parse_annotations", calls)
+    assert calls == ["parse_annotations"]
+
+
+def test_a_change_upstream_reaches_every_task(run: Run) -> None:
+    calls: list[str] = []
+    for name in ("parse_annotations", "write_tfrecords", "train"):
+        do(run, name, calls)
+    storage.write_bytes(run.experiment, b"rounds: 3\n")
+    for name in ("parse_annotations", "write_tfrecords", "train"):
+        do(run, name, calls)
+    assert calls == ["parse_annotations", "write_tfrecords", "train"] * 2
+
+
+def test_a_round_follows_from_the_round_before(run: Run) -> None:
+    calls: list[str] = []
+    for name in ROUND_TASKS:
+        do(run, "predict-00000-of-00001" if name == "predict" else name, calls)
+    do(run, "parse_annotations", calls, round_number=2)
+    do(run, "parse_annotations", calls, round_number=2)
+    assert calls[-2:] == ["merge", "parse_annotations"]
+
+
+def test_all_shards_must_be_there(run: Run) -> None:
+    calls: list[str] = []
+    for name in ROUND_TASKS[:5]:
+        do(run, name, calls)
+    do(run, "predict-00000-of-00002", calls)
+    with pytest.raises(ValueError, match="shards of predict found: 1, of \\[2\\]"):
+        do(run, "match_labels", calls)
+    do(run, "predict-00001-of-00002", calls, value=2)
+    do(run, "match_labels", calls)
+    assert shard_values(run.uri, 1) == [{"value": 1}, {"value": 2}]
+
+
+def test_the_chain_of_rounds_is_checked(run: Run) -> None:
+    assert check_previous_round(run.uri, 1) is None
+    with pytest.raises(ValueError, match="round 1 has no summary"):
+        check_previous_round(run.uri, 2)
+    storage.write_json(run.summary(1), {"parent_digest": None, "stop": None})
+    parent = storage.digest(run.summary(1))
+    storage.write_json(run.summary(2), {"parent_digest": parent, "stop": "enough"})
+    assert check_previous_round(run.uri, 2) is None
+    assert check_previous_round(run.uri, 3) == "enough"
+    storage.write_json(run.summary(1), {"parent_digest": None, "stop": None, "adopted": 1})
+    with pytest.raises(ValueError, match="round 2 was built on another round 1"):
+        check_previous_round(run.uri, 3)
