@@ -40,5 +40,5 @@ from boxloop.cli import main
 def test_wrong_input_says_what_and_ends_with_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments, *(["--root", str(tmp_path)])]) == INPUT_ERROR
+    assert main([*arguments, "--root", str(tmp_path)]) == INPUT_ERROR
     assert message in capsys.readouterr().err

@@ -4,7 +4,14 @@ import pytest
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.ledger import ROUND_TASKS, check_previous_round, run_once, shard_values, task_value
+from boxloop.ledger import (
+    ROUND_TASKS,
+    Value,
+    check_previous_round,
+    run_once,
+    shard_values,
+    task_value,
+)
 
 
 @pytest.fixture
@@ -14,7 +21,7 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def do(run: Run, name: str, calls: list[str], value: int = 1, round_number: int = 1) -> dict:
+def do(run: Run, name: str, calls: list[str], value: int = 1, round_number: int = 1) -> Value:
     def work() -> dict[str, int]:
         calls.append(name)
         return {"value": value}

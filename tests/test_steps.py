@@ -1,0 +1,136 @@
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from boxloop import steps, storage
+from boxloop.artifacts import Run
+from boxloop.data.dataset import build_table, from_parquet, read_dataset, to_parquet
+from boxloop.ledger import run_once
+
+MICRO = "tests/data/micro.yaml"
+DETECTION_COLUMNS = {
+    "image_id": "string",
+    "class_name": "string",
+    **dict.fromkeys(("score", "xmin", "ymin", "xmax", "ymax"), "float64"),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an artifact root where the demo data need be drawn but once."""
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture
+def run_id(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name)
+
+
+def plan(root: Path, run_id: str, **overrides: Any) -> Run:
+    specs = steps.plan_rounds(MICRO, root=str(root), experiment_id=run_id, overrides=overrides)
+    return Run(specs[0]["run_uri"])
+
+
+def pretend(run: Run, round_number: int, name: str, value: dict[str, Any]) -> None:
+    """Leave behind what a task that needs TensorFlow would."""
+    run_once(run, round_number, name, lambda: value, started=0.0)
+
+
+def run_round(run: Run, round_number: int, detections: pd.DataFrame) -> dict[str, Any]:
+    for task in ("parse_annotations", "write_tfrecords"):
+        steps.run_task(task, run.uri, round_number)
+    pretend(run, round_number, "train", {})
+    pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
+    pretend(run, round_number, "export", {})
+    uri = run.detections(round_number, 0, 1)
+    storage.write_bytes(uri, to_parquet(detections))
+    shard = {"detections_uri": uri, "images": 24, "unreadable": ["x.jpg"]}
+    pretend(run, round_number, "predict-00000-of-00001", shard)
+    steps.run_task("match_labels", run.uri, round_number)
+    return steps.run_task("merge", run.uri, round_number)
+
+
+def right_detections(run: Run, count: int) -> pd.DataFrame:
+    """Return a detection of the right class in each of the first `count` pool images."""
+    pool = read_dataset(run.dataset(1)).split("pool").head(count)
+    rows: list[dict[str, object]] = [
+        {"image_id": i, "class_name": label, "score": 0.9, "xmin": 8, "ymin": 8, "xmax": 90}
+        | {"ymax": 90}
+        for i, label in zip(pool["image_id"], pool["image_label"], strict=True)
+    ]
+    return build_table(rows, DETECTION_COLUMNS)
+
+
+def test_a_plan_has_a_spec_for_each_round_and_keeps_the_settings(root: Path, run_id: str) -> None:
+    overrides = {"rounds": 3, "train.steps": None, "seed": 4}
+    specs = steps.plan_rounds(MICRO, root=str(root), experiment_id=run_id, overrides=overrides)
+    uri = str(root / "experiments" / run_id)
+    assert specs == [{"run_uri": uri, "round_number": n} for n in (1, 2, 3)]
+    kept = storage.read_bytes(Run(uri).experiment).decode()
+    assert "rounds: 3" in kept
+    assert "seed: 4" in kept
+    assert "steps: 2" in kept
+    assert f"uri: {root}/data/demo_seed_4" in kept
+
+
+def test_a_run_is_not_planned_twice_with_other_settings(root: Path, run_id: str) -> None:
+    plan(root, run_id)
+    plan(root, run_id)
+    with pytest.raises(ValueError, match="choose another experiment id"):
+        plan(root, run_id, rounds=3)
+
+
+def test_images_go_into_shards_unchanged(root: Path, run_id: str) -> None:
+    run = plan(root, run_id)
+    steps.run_task("parse_annotations", run.uri, 1)
+    shards = steps.run_task("write_tfrecords", run.uri, 1)["shards"]
+    written = b"".join(storage.read_bytes(uri) for uri in shards["train"])
+    images = read_dataset(run.dataset(1)).split("train")
+    assert len(images) == 16
+    assert all(storage.read_bytes(uri) in written for uri in images["uri"])
+
+
+def test_a_later_round_writes_only_what_was_adopted(root: Path, run_id: str) -> None:
+    run = plan(root, run_id)
+    steps.run_task("parse_annotations", run.uri, 1)
+    first = run_round(run, 1, right_detections(run, 3))
+    assert (first["training_images"], first["adopted"], first["candidates"]) == (16, 3, 24)
+    assert first["rejected"] == {"nothing detected": 21}
+    assert first["unreadable"] == ["x.jpg"]
+    for task in ("parse_annotations", "write_tfrecords"):
+        value = steps.run_task(task, run.uri, 2)
+    assert value["examples"] == 19
+    assert [Path(uri).parts[-3] for uri in value["shards"]["train"]] == ["round_01", "round_02"]
+    assert [Path(uri).parts[-3] for uri in value["shards"]["test"]] == ["round_01"]
+    adopted = read_dataset(run.dataset(2)).boxes.query("origin == 'adopted'")
+    assert adopted["image_id"].tolist() == right_detections(run, 3)["image_id"].tolist()
+
+
+def test_an_adopted_image_is_never_a_candidate_again(root: Path, run_id: str) -> None:
+    run = plan(root, run_id)
+    steps.run_task("parse_annotations", run.uri, 1)
+    detections = right_detections(run, 24)
+    assert run_round(run, 1, detections)["stop"] is None
+    second = run_round(run, 2, detections)
+    assert (second["candidates"], second["adopted"]) == (0, 0)
+    assert second["stop"] == "every image of the pool has a box"
+    assert steps.check_previous_round(run.uri, 3) == "every image of the pool has a box"
+
+
+def test_without_an_oracle_nothing_joins_and_nothing_stops(root: Path, run_id: str) -> None:
+    run = plan(root, run_id, **{"oracle.mode": "none"})
+    steps.run_task("parse_annotations", run.uri, 1)
+    summary = run_round(run, 1, right_detections(run, 24))
+    assert (summary["candidates"], summary["adopted"], summary["stop"]) == (0, 0, None)
+
+
+def test_the_truth_of_the_pool_stays_out_of_the_dataset(root: Path, run_id: str) -> None:
+    run = plan(root, run_id)
+    steps.run_task("parse_annotations", run.uri, 1)
+    dataset = read_dataset(run.dataset(1))
+    truth = from_parquet(storage.read_bytes(run.truth))
+    pool = set(dataset.split("pool")["image_id"])
+    assert set(truth["image_id"]) == pool
+    assert not pool & set(dataset.boxes["image_id"])
