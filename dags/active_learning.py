@@ -31,6 +31,7 @@ from airflow.sdk import (
     task,
     task_group,
 )
+
 from boxloop_airflow.child_task import ChildTaskOperator
 from boxloop_airflow.form import PARAMS, plan_arguments
 from boxloop_airflow.gate import RoundGate

@@ -70,6 +70,10 @@ class Run:
         """What the oracle said to each candidate image: Parquet."""
         return f"{self.round(round_number)}/adoptions.parquet"
 
+    def new_boxes(self, round_number: int) -> str:
+        """Boxes that the next dataset version has beyond this one: Parquet."""
+        return f"{self.round(round_number)}/new_boxes.parquet"
+
     def evaluation(self, round_number: int) -> str:
         """Metrics of the round's detector on the held-out split: JSON."""
         return f"{self.round(round_number)}/evaluation.json"

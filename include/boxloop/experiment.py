@@ -110,6 +110,9 @@ class OracleConfig:
     """label_match: the class is the image-level label; none: nothing joins (a control)."""
     min_score: float = 0.5
     """Score in [0, 1] that a detection must reach; higher adopts fewer and cleaner boxes."""
+    doubt_score: float = 0.15
+    """Further detections in an adopted image that reach this score are nobody's business in
+    training: neither object nor background. Above 1, all of it is background, as in the study."""
 
     def __post_init__(self) -> None:
         _check(
@@ -119,6 +122,7 @@ class OracleConfig:
         _check(
             0 <= self.min_score <= 1, f"oracle.min_score must be in [0, 1], got {self.min_score}"
         )
+        _check(self.doubt_score > 0, f"oracle.doubt_score must be > 0, got {self.doubt_score}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from boxloop import storage
-from boxloop.data.dataset import Dataset
+from boxloop.data.dataset import DOUBTFUL, Dataset
 from boxloop.data.examples import build_shard, encode_example
 from boxloop.data.formats.voc import Box
 
@@ -35,6 +35,7 @@ def write_shards(folder_uri: str, split: str, images: pd.DataFrame, dataset: Dat
 
 def _examples(images: pd.DataFrame, dataset: Dataset) -> Iterator[bytes]:
     class_ids = {name: index for index, name in enumerate(dataset.class_names, start=1)}
+    class_ids[DOUBTFUL] = len(class_ids) + 1  # training masks it, see detector/train.py
     boxes = _boxes_by_image(dataset.boxes[dataset.boxes["image_id"].isin(images["image_id"])])
     contents = storage.read_ahead(images["uri"])
     columns = (images.index, images["image_id"], images["width"], images["height"])
@@ -54,6 +55,8 @@ def _examples(images: pd.DataFrame, dataset: Dataset) -> Iterator[bytes]:
 def _boxes_by_image(boxes: pd.DataFrame) -> dict[str, list[Box]]:
     found: dict[str, list[Box]] = {}
     columns = ["image_id", *Box._fields]
+    is_doubtful = boxes["origin"] == DOUBTFUL
+    boxes = boxes.assign(class_name=boxes["class_name"].mask(is_doubtful, DOUBTFUL))
     for image_id, *box in boxes[columns].itertuples(index=False):
         found.setdefault(image_id, []).append(Box(*box))
     return found

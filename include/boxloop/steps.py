@@ -246,12 +246,19 @@ def match_labels(run: Run, round_number: int) -> Value:
 
     shards = shard_values(run.uri, round_number)
     tables = [from_parquet(storage.read_bytes(shard["detections_uri"])) for shard in shards]
+    detections = pd.concat(tables, ignore_index=True)
+    experiment = _read_experiment(run)
+    candidates = _candidates(run, round_number)
     adoptions = label_match.match_labels(
-        pd.concat(tables, ignore_index=True),
-        _candidates(run, round_number),
-        min_score=_read_experiment(run).oracle.min_score,
+        detections, candidates, min_score=experiment.oracle.min_score
+    )
+    origin: Value = {"round_number": round_number, "model": experiment.model.name}
+    adopted = label_match.adopted_boxes(adoptions, **origin)
+    doubtful = label_match.doubtful_boxes(
+        detections, adopted, doubt_score=experiment.oracle.doubt_score, **origin
     )
     storage.write_bytes(run.adoptions(round_number), to_parquet(adoptions))
+    storage.write_bytes(run.new_boxes(round_number), to_parquet(pd.concat([adopted, doubtful])))
     rejected = adoptions.loc[~adoptions["is_adopted"], "reason"].value_counts()
     return {
         "candidates": len(adoptions),
@@ -264,13 +271,11 @@ def match_labels(run: Run, round_number: int) -> Value:
 def merge(run: Run, round_number: int) -> Value:
     """Write the next dataset version, and last the summary that closes the round."""
     from boxloop.data.dataset import from_parquet, read_dataset, write_dataset
-    from boxloop.oracle.label_match import adopted_boxes
 
     experiment = _read_experiment(run)
     dataset = read_dataset(run.dataset(round_number))
-    adoptions = from_parquet(storage.read_bytes(run.adoptions(round_number)))
-    adopted = adopted_boxes(adoptions, round_number=round_number, model=experiment.model.name)
-    write_dataset(run.dataset(round_number + 1), dataset.with_boxes(adopted))
+    new = from_parquet(storage.read_bytes(run.new_boxes(round_number)))
+    write_dataset(run.dataset(round_number + 1), dataset.with_boxes(new))
     metrics = task_value("evaluate", run.uri, round_number)
     matched = task_value("match_labels", run.uri, round_number)
     summary = {

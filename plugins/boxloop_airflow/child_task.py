@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
+
 from boxloop.child import INPUT_ERROR, Child, parse_progress, step_command
 
 if TYPE_CHECKING:

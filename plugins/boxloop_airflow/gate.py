@@ -27,6 +27,7 @@ GO, SKIP, FAIL, WAIT, STEP_ASIDE = "go", "skip", "fail", "wait", "step aside"
 FAILED = ("failed", "upstream_failed", "removed")
 POLL_SECONDS = 5.0
 """A trigger that fires sooner after its task deferred meets a scheduler race of Airflow 3.3."""
+RESCHEDULE_SECONDS = 15.0
 
 
 def previous_round(gate_state: str | None, last_state: str | None) -> str:
@@ -93,7 +94,7 @@ class RoundGate(BaseOperator):
         deferrable: wait in the triggerer. Otherwise the task is rescheduled, which `dag.test()`
             needs and a scheduler of Airflow 3.3 gets wrong now and then; by default as
             $BOXLOOP_DEFER_GATE says, 1 (yes) or 0.
-        poll_seconds: how often to look.
+        poll_seconds: how often the triggerer looks.
     """
 
     template_fields: Sequence[str] = ("spec",)
@@ -139,7 +140,7 @@ class RoundGate(BaseOperator):
             raise AirflowFailException(
                 f"round {before} failed; clear its failed tasks, and the rounds after it follow"
             )
-        later = timezone.utcnow() + timedelta(seconds=self.poll_seconds)
+        later = timezone.utcnow() + timedelta(seconds=RESCHEDULE_SECONDS)
         raise AirflowRescheduleException(later)  # type: ignore[no-untyped-call]
 
     def _open(self) -> dict[str, Any]:

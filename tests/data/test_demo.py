@@ -3,9 +3,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from lxml import etree
+
 from boxloop.data.demo import class_sizes, draw_demo
 from boxloop.data.demo_scene import CLASSES, SIDE
-from lxml import etree
 
 SIZES = {"boxed": 16, "pool": 12, "validation": 8, "test": 8}
 SPLITS = {"train": "boxed", "pool": "pool", "validation": "validation", "test": "test"}

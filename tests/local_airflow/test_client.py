@@ -127,7 +127,11 @@ def test_a_log_line_names_the_cause_of_a_failure(api: tuple[Api, AirflowClient])
     server, client = api
     instance = {"dag_id": "d", "dag_run_id": "r", "task_id": "t", "map_index": -1, "try_number": 2}
     cause = {"exc_type": "ValueError", "exc_value": "no images"}
-    content = [{"event": "starting"}, {"event": "Task failed", "error_detail": [cause]}]
+    content = [
+        {"event": "::group::Pre Execute"},
+        {"event": "starting"},
+        {"event": "Task failed", "error_detail": [cause]},
+    ]
     path = "GET /dags/d/dagRuns/r/taskInstances/t/logs/2?map_index=-1&full_content=true"
     server.answers[path] = [(200, {"content": content})]
     assert client.log_lines(instance) == ["starting", "Task failed\nValueError: no images"]

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from boxloop.data.dataset import BOX_COLUMNS
-from boxloop.oracle.label_match import adopted_boxes, match_labels
+from boxloop.oracle.label_match import adopted_boxes, doubtful_boxes, match_labels
 
 DETECTION = ["image_id", "class_name", "score", "xmin", "ymin", "xmax", "ymax"]
 
@@ -108,3 +108,34 @@ def test_adopted_boxes_say_where_they_come_from() -> None:
             "weight": 1,
         }
     ]
+
+
+def test_what_else_may_be_an_object_in_an_adopted_image_is_doubtful() -> None:
+    found = detections(
+        ("a", "ace", 0.9, 0),  # adopted
+        ("a", "king", 0.6, 3),  # IoU 70 / 130 > 0.5 with the adopted box: its rival, so wrong
+        ("a", "king", 0.5, 4),  # IoU 60 / 140 < 0.5
+        ("a", "ace", 0.2, 50),  # another of the same class
+        ("a", "queen", 0.19, 80),  # too weak
+        ("b", "king", 0.9, 0),  # nothing adopted in its image
+    )
+    adopted = adopted_boxes(
+        match_labels(found, candidates(a="ace", b="ace"), min_score=0.5), round_number=1, model="m"
+    )
+    doubtful = doubtful_boxes(found, adopted, doubt_score=0.2, round_number=1, model="m")
+    assert list(doubtful) == list(BOX_COLUMNS)
+    assert doubtful[["image_id", "class_name", "xmin"]].to_numpy().tolist() == [
+        ["a", "king", 4],
+        ["a", "ace", 50],
+    ]
+    assert set(doubtful["origin"]) == {"doubtful"}
+
+
+def test_nothing_is_doubtful_where_nothing_was_adopted() -> None:
+    found = detections(("a", "king", 0.9, 0))
+    adopted = adopted_boxes(
+        match_labels(found, candidates(a="ace"), min_score=0.5), round_number=1, model="m"
+    )
+    doubtful = doubtful_boxes(found, adopted, doubt_score=0.2, round_number=1, model="m")
+    assert doubtful.empty
+    assert list(doubtful) == list(BOX_COLUMNS)

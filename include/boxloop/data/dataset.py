@@ -26,12 +26,13 @@ BOX_COLUMNS = {
     "ymin": "float64",
     "xmax": "float64",
     "ymax": "float64",
-    "origin": "string",  # human, adopted, reviewed
+    "origin": "string",  # human, adopted, reviewed, doubtful
     "round": "int32",  # the round that added it; 0 is the user's own
     "score": "float64",  # null for human boxes
     "model": "string",  # null for human boxes
     "weight": "float64",
 }
+DOUBTFUL = "doubtful"  # detected beside an adopted box: neither object nor background in training
 XYXY = ["xmin", "ymin", "xmax", "ymax"]
 
 

@@ -10,15 +10,14 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image
 
 from boxloop.data import demo_scene
-from boxloop.data.demo_scene import CLASSES, Box, draw_scene
+from boxloop.data.demo_scene import CLASSES, FREQUENCIES, draw_scene
+from boxloop.data.formats.voc import Box, build_voc
 
-CLASS_RATIO = 6.0  # images of the most frequent class to images of the rarest
 JPEG_QUALITY = 88
 
 
@@ -62,8 +61,7 @@ def class_sizes(num_images: int) -> dict[str, int]:
     """
     if num_images < 0:
         raise ValueError(f"a split cannot have {num_images} images")
-    weights = CLASS_RATIO ** -np.linspace(0, 1, len(CLASSES))
-    shares = num_images * weights / weights.sum()
+    shares = num_images * FREQUENCIES / FREQUENCIES.sum()
     sizes = np.floor(shares).astype(int)
     largest = np.argsort(sizes - shares, kind="stable")[: num_images - sizes.sum()]
     sizes[largest] += 1
@@ -108,8 +106,8 @@ def _write_scene(
 ) -> None:
     stem = f"scene_{index:05d}"
     scene.save(folder / "images" / f"{stem}.jpg", quality=JPEG_QUALITY)
-    xml = _voc_xml(f"{stem}.jpg", *scene.size, boxes)
-    (folder / ("truth" if split == "pool" else "annotations") / f"{stem}.xml").write_text(xml)
+    xml = build_voc(f"{stem}.jpg", *scene.size, boxes)
+    (folder / ("truth" if split == "pool" else "annotations") / f"{stem}.xml").write_bytes(xml)
 
 
 def _write_labels(path: Path, plan: Sequence[tuple[str, str]]) -> None:
@@ -120,17 +118,3 @@ def _write_labels(path: Path, plan: Sequence[tuple[str, str]]) -> None:
         [f"scene_{index:05d}.jpg", label, split] for index, (split, label) in enumerate(plan)
     )
     path.write_text(text.getvalue())
-
-
-def _voc_xml(filename: str, width: int, height: int, boxes: Sequence[Box]) -> str:
-    objects = "".join(
-        f"<object><name>{escape(name)}</name><difficult>0</difficult><bndbox>"
-        f"<xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
-        "</bndbox></object>\n"
-        for name, (x0, y0, x1, y1) in boxes
-    )
-    size = f"<width>{width}</width><height>{height}</height><depth>3</depth>"
-    return (
-        f"<annotation>\n<filename>{escape(filename)}</filename>\n<size>{size}</size>\n"
-        f"{objects}</annotation>\n"
-    )

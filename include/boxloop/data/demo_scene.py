@@ -13,14 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageOps
 
+from boxloop.data.formats.voc import Box
+
 # From the most frequent class to the rarest; pip and tock, bramble and bracken are alike.
 CLASSES = ("pip", "bramble", "mellow", "tock", "grumble", "bracken", "dapple", "wisp")
+FREQUENCIES = 6.0 ** -np.linspace(0, 1, len(CLASSES))  # of the classes, in proportion
 SIDE = 256  # pixels
 
 # How hard the scenes are. Larger is harder, unless said otherwise.
 MAIN_SCALE = (0.25, 0.60)  # longer side of the main character / side of the image; smaller: harder
 OTHER_SCALE = (0.18, 0.45)  # the same for the others
-OTHERS_SHARE = 1 / 3  # scenes with one or two characters of other classes
+OTHERS_SHARE = 1 / 3  # scenes with a character of another class
 ROTATION = 25.0  # degrees to either side
 CENTER = (0.08, 0.92)  # where centres lie, of the side; wider: more are cut off by the edge
 MIN_INSIDE = 0.60  # least share of a character inside the image; smaller: harder
@@ -38,7 +41,6 @@ _SPRITES = Path(__file__).parent / "sprites"
 _LEVELS = np.arange(256)
 _PLACEMENTS = 1000  # attempts; with the ranges above a handful is enough
 
-Box = tuple[str, tuple[int, int, int, int]]  # class, xyxy in pixels, 0-based, max edge exclusive
 Mask = NDArray[np.bool_]
 
 
@@ -65,14 +67,14 @@ def draw_scene(rng: np.random.Generator, label: str) -> tuple[Image.Image, list[
     scene = _background(rng)
     for piece, left, top in placed:
         scene.paste(piece.picture, (left, top), piece.picture)
-    return _relight(rng, scene), sorted(boxes, key=lambda box: box[0] != label)
+    return _relight(rng, scene), sorted(boxes, key=lambda box: box.class_name != label)
 
 
 def _others(rng: np.random.Generator, label: str) -> list[str]:
     if rng.random() >= OTHERS_SHARE:
         return []
-    names = [name for name in CLASSES if name != label]
-    return [names[i] for i in rng.permutation(len(names))[: int(rng.integers(1, 3))]]
+    frequencies = FREQUENCIES * [name != label for name in CLASSES]
+    return [str(rng.choice(CLASSES, p=frequencies / frequencies.sum()))]
 
 
 def _character(rng: np.random.Generator, name: str, scale: tuple[float, float]) -> _Piece:
@@ -204,7 +206,7 @@ def _visible_boxes(placed: Sequence[_Placed]) -> list[Box] | None:
             visible = mask & ~hidden
             if mask.sum() < MIN_INSIDE * whole or visible.sum() < MIN_VISIBLE * whole:
                 return None
-            boxes.append((item.piece.name, _bounds(visible)))
+            boxes.append(_bounds(item.piece.name, visible))
         hidden |= mask
     return boxes
 
@@ -217,9 +219,9 @@ def _mask(item: _Placed) -> tuple[Mask, int]:
     return np.asarray(canvas) > 127, int(solid.sum())
 
 
-def _bounds(mask: Mask) -> tuple[int, int, int, int]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+def _bounds(name: str, mask: Mask) -> Box:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)).astype(float) for axis in (1, 0))
+    return Box(name, columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
 
 
 def _relight(rng: np.random.Generator, scene: Image.Image) -> Image.Image:

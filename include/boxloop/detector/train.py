@@ -53,8 +53,9 @@ def train(
     set_training_data(config, shards, batch_size=batch_size, seed=seed)
     _set_start(config, experiment.model.backbone_weights, previous_dir)
     task = task_factory.get_task(config.task, logging_dir=str(model_dir))
-    if experiment.train.deterministic:
-        task.build_inputs = partial(_build_inputs_in_order, task.build_inputs)
+    task.build_inputs = partial(
+        _build_inputs, task.build_inputs, num_classes + 1, experiment.train.deterministic
+    )
     watch = _Watch(experiment, on_checkpoint)
     runner = train_lib.OrbitExperimentRunner(
         tf.distribute.get_strategy(),
@@ -70,16 +71,39 @@ def train(
     return {"steps": int(runner.trainer.global_step.numpy()), "loss": watch.loss}
 
 
-def _build_inputs_in_order(build_inputs: Callable[..., Any], *args: Any) -> Any:
-    """Read and augment with one thread, so that random numbers meet images in a fixed order.
+def _build_inputs(
+    build_inputs: Callable[..., Any], doubtful_id: int, is_deterministic: bool, *args: Any
+) -> Any:
+    """Return Model Garden's input pipeline, with doubtful boxes masked.
 
-    TensorFlow's own switch, enable_op_determinism, cannot rewrite Model Garden's parser:
+    Deterministic: one thread reads and augments, so that random numbers meet images in a fixed
+    order. TensorFlow's own switch, enable_op_determinism, cannot rewrite Model Garden's parser:
     "input[0] == '^args_3', is not found" (TensorFlow 2.20).
     """
+    dataset = build_inputs(*args).map(partial(mask_doubtful, doubtful_id=doubtful_id))
+    if not is_deterministic:
+        return dataset
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
-    return build_inputs(*args).with_options(options)
+    return dataset.with_options(options)
+
+
+def mask_doubtful(images: Any, labels: dict[str, Any], *, doubtful_id: int) -> tuple[Any, Any]:
+    """Take anchors that match a doubtful box out of the loss: neither object nor background.
+
+    Args:
+        images: passed on.
+        labels: RetinaNet's: `cls_targets` by level, `cls_weights` and `box_weights` of all levels.
+        doubtful_id: the class id of doubtful boxes.
+    """
+    flat = [tf.reshape(level, [tf.shape(level)[0], -1]) for level in labels["cls_targets"].values()]
+    is_certain = tf.cast(tf.concat(flat, axis=1) != doubtful_id, tf.float32)
+    masked = {
+        name: labels[name] * tf.reshape(is_certain, tf.shape(labels[name]))
+        for name in ("cls_weights", "box_weights")
+    }
+    return images, {**labels, **masked}
 
 
 def _set_start(config: Any, backbone_weights: str | None, previous_dir: Path | None) -> None:

@@ -130,7 +130,8 @@ class AirflowClient:
         query = {"map_index": instance["map_index"], "full_content": True}
         headers = {"Accept": "application/json"}
         content = self._call("GET", path, params=query, headers=headers).json()["content"]
-        return [_log_line(entry) for entry in content]
+        lines = [_log_line(entry) for entry in content]
+        return [line for line in lines if not line.startswith(("::group::", "::endgroup::"))]
 
     def _pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:
         seen = 0

@@ -51,7 +51,7 @@ def run_demo(experiment: str = DEMO, *, seed: int | None = None, port: int = POR
             console.print(f"Airflow is up: {server.url}")
             with _peak_memory(server) as peak:
                 code = _run(client, {"experiment": experiment, "seed": seed}, console)
-            console.print(f"Peak memory of everything together: {max(peak) / 1e9:.1f} GB")
+            console.print(f"Peak memory of Airflow and its tasks: {max(peak) / 1e9:.1f} GB")
             if code == 0 and console.is_terminal:
                 _stay_up(server, console)
             return code

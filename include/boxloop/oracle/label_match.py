@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from boxloop.data.dataset import BOX_COLUMNS, XYXY
+from boxloop.data.boxes import iou_matrix
+from boxloop.data.dataset import BOX_COLUMNS, DOUBTFUL, XYXY
 
 ADOPTED = "adopted"
 NOTHING_DETECTED = "nothing detected"
 OTHER_CLASS = "class is not the image's label"
+SAME_OBJECT = 0.5  # IoU from which two boxes are of one object
 
 
 def match_labels(
@@ -57,7 +59,47 @@ def adopted_boxes(adoptions: pd.DataFrame, *, round_number: int, model: str) -> 
     Returns:
         A table with BOX_COLUMNS, sorted by image_id.
     """
-    adopted = adoptions[adoptions["is_adopted"]].assign(
-        origin="adopted", round=round_number, model=model, weight=1.0
-    )
-    return adopted[list(BOX_COLUMNS)].astype(BOX_COLUMNS).reset_index(drop=True)
+    adopted = adoptions[adoptions["is_adopted"]]
+    return _box_table(adopted, "adopted", round_number, model)
+
+
+def doubtful_boxes(
+    detections: pd.DataFrame,
+    adopted: pd.DataFrame,
+    *,
+    doubt_score: float,
+    round_number: int,
+    model: str,
+) -> pd.DataFrame:
+    """Return what else may be an object in the adopted images, though nobody confirmed it.
+
+    An adopted image has one box, but may show more. Taught as background, they cost more than
+    the adopted box brings; so training passes over detections that are good enough to be one. A
+    detection that overlaps the adopted box by an IoU of 0.5 is its rival, and known to be wrong.
+
+    Args:
+        detections: image_id, class_name, score, xmin, ymin, xmax, ymax.
+        adopted: as `adopted_boxes` returns them, one an image.
+        doubt_score: score in [0, 1] from which a detection counts.
+        round_number: the round that adopts, from 1.
+        model: name of the detector that found them.
+
+    Returns:
+        A table with BOX_COLUMNS, sorted by image_id, best first.
+
+    Source: Gao et al., "NOTE-RCNN", ICCV 2019, section 3.3: no negative loss on mined images.
+    """
+    good = detections[detections["score"] >= doubt_score]
+    pairs = good.merge(adopted[["image_id", *XYXY]], on="image_id", suffixes=("", "_adopted"))
+    adopted_xyxy = pairs[[f"{name}_adopted" for name in XYXY]].to_numpy(float)
+    apart = [
+        iou_matrix(found[None], own[None])[0, 0] < SAME_OBJECT
+        for found, own in zip(pairs[XYXY].to_numpy(float), adopted_xyxy, strict=True)
+    ]
+    doubtful = pairs[pd.Series(apart, index=pairs.index, dtype=bool)]
+    return _box_table(doubtful, DOUBTFUL, round_number, model)
+
+
+def _box_table(found: pd.DataFrame, origin: str, round_number: int, model: str) -> pd.DataFrame:
+    boxes = found.assign(origin=origin, round=round_number, model=model, weight=1.0)
+    return boxes[list(BOX_COLUMNS)].astype(BOX_COLUMNS).reset_index(drop=True)

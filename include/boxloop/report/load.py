@@ -10,7 +10,7 @@ import pandas as pd
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import Dataset, from_parquet
+from boxloop.data.dataset import DOUBTFUL, Dataset, from_parquet
 from boxloop.experiment import read_experiment
 from boxloop.report.page import RunFacts, build_page
 from boxloop.report.summary import RoundFacts, build_summary, check_chain
@@ -99,7 +99,8 @@ def _count_training_boxes(run: Run, number: int) -> dict[str, int]:
         for name in ("images", "boxes")
     )
     training = Dataset(images, boxes).training_images["image_id"]
-    counts = boxes.loc[boxes["image_id"].isin(training), "class_name"].value_counts()
+    is_object = boxes["image_id"].isin(training) & (boxes["origin"] != DOUBTFUL)
+    counts = boxes.loc[is_object, "class_name"].value_counts()
     return {str(name): int(count) for name, count in counts.items()}
 
 

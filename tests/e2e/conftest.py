@@ -1,0 +1,91 @@
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from gcp_storage_emulator.server import create_server
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.local_airflow.client import AirflowClient
+from boxloop.local_airflow.demo import DAG
+from boxloop.local_airflow.server import AirflowServer
+
+MICRO = "tests/data/micro.yaml"
+Start = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """A bucket on an emulated Google Cloud Storage, for this process and all it starts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+        server.start()
+        storage._client.cache_clear()
+        yield "gs://bucket"
+        storage._client().close()  # its open sockets would warn
+        storage._client.cache_clear()
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, bucket: str) -> Iterator[AirflowServer]:
+    """One Airflow for all tests, in a home of its own; nothing of it is left in the end."""
+    root = tmp_path_factory.mktemp("airflow")
+    environment = {"BOXLOOP_ROOT": str(root / "runs")}
+    with AirflowServer(root / "home", port=0, environment=environment) as server:
+        yield server
+        started = server.processes()
+    assert not [process for process in started if process.is_running()]
+    assert server.processes() == []
+
+
+@pytest.fixture(scope="session")
+def client(server: AirflowServer) -> Iterator[AirflowClient]:
+    with server.client() as client:
+        wait_until(lambda: client.has_dag(DAG), 120)
+        client.unpause(DAG)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def start(client: AirflowClient) -> Start:
+    """Start a run of the micro experiment; it ends as what `Run` describes."""
+
+    def start(run_id: str, **params: Any) -> Run:
+        client.trigger(DAG, run_id, {"experiment": MICRO, "experiment_id": run_id, **params})
+        wait_until(lambda: instances(client, run_id).get(("plan_rounds", -1)) == "success", 120)
+        return Run(client.xcom(DAG, run_id, "plan_rounds")[0]["run_uri"])
+
+    return start
+
+
+def wait_for_end(client: AirflowClient, run_id: str) -> str:
+    """Wait until a run is over; return its state."""
+    wait_until(lambda: client.run_state(DAG, run_id) in ("success", "failed"), 900)
+    return client.run_state(DAG, run_id)
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            pytest.fail(f"it is not so after {seconds} s")
+        time.sleep(1)
+
+
+def instances(client: AirflowClient, run_id: str) -> Mapping[tuple[str, int], str]:
+    """Return the state of each task instance, by task id and map index."""
+    found = client.task_instances(DAG, run_id)
+    return {(i["task_id"], i["map_index"]): i["state"] for i in found}
+
+
+def digests(uri: str) -> dict[str, str]:
+    """Return the sha256 of everything below a URI."""
+    return {name: storage.digest(name) for name in storage.list_files(uri)}

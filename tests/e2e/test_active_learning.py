@@ -1,0 +1,108 @@
+"""The whole way: a real Airflow, its scheduler, its triggerer, real training."""
+
+import os
+import signal
+
+import psutil
+import pytest
+from tests.e2e.conftest import Start, digests, instances, wait_for_end, wait_until
+
+from boxloop import steps, storage
+from boxloop.artifacts import Run
+from boxloop.data.dataset import read_dataset
+from boxloop.local_airflow.client import AirflowClient
+from boxloop.local_airflow.demo import DAG
+from boxloop.local_airflow.server import AirflowServer
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(1800),
+    # google-cloud-storage asks for a package that only its gRPC transport needs
+    pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
+]
+ROUND = ["gate", *steps.ROUND_TASKS]
+
+
+@pytest.fixture(scope="module")
+def finished(start: Start, client: AirflowClient) -> Run:
+    """A run of two rounds that nothing disturbed."""
+    run = start("undisturbed")
+    assert wait_for_end(client, "undisturbed") == "success"
+    return run
+
+
+def test_every_task_of_both_rounds_succeeds(finished: Run, client: AirflowClient) -> None:
+    expected = {(f"round.{name}", index): "success" for name in ROUND for index in (0, 1)}
+    expected |= {("plan_rounds", -1): "success", ("report", -1): "success"}
+    assert instances(client, "undisturbed") == expected
+
+
+def test_rounds_do_not_overlap(finished: Run, client: AirflowClient) -> None:
+    found = {(i["task_id"], i["map_index"]): i for i in client.task_instances(DAG, "undisturbed")}
+    merged = found["round.merge", 0]["end_date"]
+    assert found["round.gate", 1]["end_date"] > merged
+    assert found["round.parse_annotations", 1]["start_date"] > merged
+    assert found["round.parse_annotations", 1]["rendered_map_index"] == "round 02"
+
+
+def test_the_report_tells_of_both_rounds(finished: Run) -> None:
+    summary = storage.read_json(finished.report_summary)
+    assert [row["round"] for row in summary["rounds"]] == [1, 2]
+    first, second = (row["training_images"] for row in summary["rounds"])
+    assert first == 16  # as tests/data/micro.yaml says
+    assert second == first + summary["rounds"][0]["adopted"]
+    assert storage.exists(finished.report)
+
+
+def test_progress_is_shown_while_a_task_runs(finished: Run, client: AirflowClient) -> None:
+    train = next(
+        i for i in client.task_instances(DAG, "undisturbed") if i["task_id"] == "round.train"
+    )
+    progress = client.task_state(train, "progress")
+    assert (progress["step"], progress["steps"]) == (2, 2)
+
+
+def test_clearing_finished_tasks_changes_no_byte(finished: Run, client: AirflowClient) -> None:
+    before = digests(finished.uri)
+    tasks = [f"round.{name}" for name in ROUND]
+    assert client.clear(DAG, "undisturbed", ["plan_rounds", *tasks, "report"]) == 20
+    assert wait_for_end(client, "undisturbed") == "success"
+    assert digests(finished.uri) == before
+
+
+def test_a_killed_training_is_finished_by_a_retry_and_nothing_is_there_twice(
+    finished: Run, start: Start, client: AirflowClient, server: AirflowServer
+) -> None:
+    run = start("killed", rounds=1)
+    wait_until(lambda: bool(training(server)), 300)
+    child = training(server)[0]
+    os.kill(child.ppid(), signal.SIGKILL)  # the task's own process, as the kernel would
+    wait_until(lambda: not child.is_running(), 10)
+    assert wait_for_end(client, "killed") == "success"
+    found = {i["task_id"]: i["try_number"] for i in client.task_instances(DAG, "killed")}
+    assert found["round.train"] == 2
+    assert found["round.evaluate"] == 1
+    boxes = read_dataset(run.dataset(2)).boxes
+    assert not boxes.duplicated(["image_id", "xmin", "ymin", "xmax", "ymax"]).any()
+    assert names(run, 1) == names(finished, 1)
+
+
+def test_a_run_may_live_in_a_bucket(
+    bucket: str, start: Start, client: AirflowClient, finished: Run
+) -> None:
+    run = start("bucket", artifact_root=f"{bucket}/runs")
+    assert run.uri == "gs://bucket/runs/experiments/bucket"
+    assert wait_for_end(client, "bucket") == "success"
+    assert len(storage.read_json(run.report_summary)["rounds"]) == 2
+    assert names(run, 1) == names(finished, 1)
+
+
+def training(server: AirflowServer) -> list[psutil.Process]:
+    """Return the child processes that train now."""
+    return [p for p in server.processes() if p.cmdline()[1:5] == ["-m", "boxloop", "step", "train"]]
+
+
+def names(run: Run, round_number: int) -> list[str]:
+    """Return the names of all files of a round."""
+    folder = run.round(round_number)
+    return [uri.removeprefix(folder) for uri in storage.list_files(folder)]
