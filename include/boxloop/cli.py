@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="run an experiment in an Airflow of its own")
     demo.add_argument("--experiment", default=DEMO)
     demo.add_argument("--seed", type=int)
+    demo.add_argument("--data", help="data location, for an experiment file that names none")
     demo.set_defaults(command=_demo)
 
     airflow = commands.add_parser("airflow", help="keep Airflow up until Ctrl-C")
@@ -130,7 +131,7 @@ def _report(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from boxloop.local_airflow.demo import run_demo
 
-    return run_demo(options.experiment, seed=options.seed)
+    return run_demo(options.experiment, seed=options.seed, data=options.data)
 
 
 def _airflow(options: argparse.Namespace) -> int:

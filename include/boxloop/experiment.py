@@ -26,10 +26,10 @@ NO_ORACLE = "none"
 class DrawnConfig:
     """How many images of the demo data set to draw, by split."""
 
-    boxed: int = 48
-    pool: int = 192
-    validation: int = 32
-    test: int = 128
+    boxed: int = 40
+    pool: int = 160
+    validation: int = 16
+    test: int = 160
 
     def __post_init__(self) -> None:
         for name, count in dataclasses.asdict(self).items():
@@ -110,7 +110,7 @@ class OracleConfig:
     """label_match: the class is the image-level label; none: nothing joins (a control)."""
     min_score: float = 0.5
     """Score in [0, 1] that a detection must reach; higher adopts fewer and cleaner boxes."""
-    doubt_score: float = 0.15
+    doubt_score: float = 0.25
     """Further detections in an adopted image that reach this score are nobody's business in
     training: neither object nor background. Above 1, all of it is background, as in the study."""
 

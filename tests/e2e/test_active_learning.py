@@ -103,6 +103,7 @@ def training(server: AirflowServer) -> list[psutil.Process]:
 
 
 def names(run: Run, round_number: int) -> list[str]:
-    """Return the names of all files of a round."""
+    """Return the names of all files of a round, but for events: each attempt writes its own."""
     folder = run.round(round_number)
-    return [uri.removeprefix(folder) for uri in storage.list_files(folder)]
+    files = [uri.removeprefix(folder) for uri in storage.list_files(folder)]
+    return [name for name in files if "events.out" not in name]

@@ -21,18 +21,18 @@ FREQUENCIES = 6.0 ** -np.linspace(0, 1, len(CLASSES))  # of the classes, in prop
 SIDE = 256  # pixels
 
 # How hard the scenes are. Larger is harder, unless said otherwise.
-MAIN_SCALE = (0.25, 0.60)  # longer side of the main character / side of the image; smaller: harder
-OTHER_SCALE = (0.18, 0.45)  # the same for the others
+MAIN_SCALE = (0.35, 0.65)  # longer side of the main character / side of the image; smaller: harder
+OTHER_SCALE = (0.25, 0.45)  # the same for the others
 OTHERS_SHARE = 1 / 3  # scenes with a character of another class
 ROTATION = 25.0  # degrees to either side
 CENTER = (0.08, 0.92)  # where centres lie, of the side; wider: more are cut off by the edge
 MIN_INSIDE = 0.60  # least share of a character inside the image; smaller: harder
 MIN_VISIBLE = 0.40  # least share that is inside and not hidden; smaller: harder
 BACK_CLUTTER = (3, 8)  # pieces behind the characters, from and to
-FRONT_CLUTTER = (0, 2)  # pieces that may hide characters
+FRONT_CLUTTER = (0, 1)  # pieces that may hide characters
 CLUTTER_SCALE = (0.08, 0.30)  # longer side of a piece / side of the image
 FRAGMENT_SHARE = 0.4  # clutter that is cut out of characters; the rest is plain
-HUE_JITTER = 10.0  # degrees to either side, per character
+HUE_JITTER = 40.0  # degrees to either side, per character
 COLOR_JITTER = 0.25  # saturation and brightness of a character, to either side of 1
 LIGHT_JITTER = 0.20  # brightness, contrast and colour of the whole scene, to either side of 1
 PAIR_HUE_SHIFT = {"tock": 12.0, "bracken": 12.0}  # degrees away from its double; smaller: harder

@@ -30,7 +30,9 @@ NEEDED_DISK = 3 * 10**9
 INTERRUPTED = 130
 
 
-def run_demo(experiment: str = DEMO, *, seed: int | None = None, port: int = PORT) -> int:
+def run_demo(
+    experiment: str = DEMO, *, seed: int | None = None, data: str | None = None, port: int = PORT
+) -> int:
     """Run an experiment from start to end in an Airflow of its own, and show what came of it.
 
     On a terminal Airflow then stays up until Ctrl-C. Nothing is left running in the end.
@@ -38,6 +40,7 @@ def run_demo(experiment: str = DEMO, *, seed: int | None = None, port: int = POR
     Args:
         experiment: the experiment file.
         seed: another seed than the file has.
+        data: another data location than the file has.
         port: wanted for the web page.
 
     Returns:
@@ -50,7 +53,7 @@ def run_demo(experiment: str = DEMO, *, seed: int | None = None, port: int = POR
         with interruptible(), AirflowServer(port=port) as server, server.client() as client:
             console.print(f"Airflow is up: {server.url}")
             with _peak_memory(server) as peak:
-                code = _run(client, {"experiment": experiment, "seed": seed}, console)
+                code = _run(client, {"experiment": experiment, "seed": seed, "data_uri": data}, console)
             console.print(f"Peak memory of Airflow and its tasks: {max(peak) / 1e9:.1f} GB")
             if code == 0 and console.is_terminal:
                 _stay_up(server, console)
