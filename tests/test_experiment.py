@@ -29,7 +29,7 @@ def test_settings_are_read_and_the_rest_has_defaults(path: str) -> None:
     )
     assert (experiment.train.steps, experiment.rounds) == (100, 7)
     assert experiment.data.drawn is not None
-    assert (experiment.data.drawn.boxed, experiment.data.drawn.pool) == (8, 192)
+    assert (experiment.data.drawn.boxed, experiment.data.drawn.pool) == (8, 160)
 
 
 def test_whole_number_is_fine_where_a_fraction_may_be(path: str) -> None:

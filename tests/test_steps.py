@@ -6,15 +6,16 @@ import pytest
 
 from boxloop import steps, storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import build_table, from_parquet, read_dataset, to_parquet
+from boxloop.data.dataset import (
+    DETECTION_COLUMNS,
+    build_table,
+    from_parquet,
+    read_dataset,
+    to_parquet,
+)
 from boxloop.ledger import run_once
 
 MICRO = "tests/data/micro.yaml"
-DETECTION_COLUMNS = {
-    "image_id": "string",
-    "class_name": "string",
-    **dict.fromkeys(("score", "xmin", "ymin", "xmax", "ymax"), "float64"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,10 @@ def test_without_an_oracle_nothing_joins_and_nothing_stops(root: Path, run_id: s
     run = plan(root, run_id, **{"oracle.mode": "none"})
     steps.run_task("parse_annotations", run.uri, 1)
     summary = run_round(run, 1, right_detections(run, 24))
+    pretend(run, 2, "parse_annotations", {})
+    for name in ("write_tfrecords", "train", "evaluate", "export"):
+        pretend(run, 2, name, {})
+    assert steps.run_task("predict", run.uri, 2)["images"] == 0
     assert (summary["candidates"], summary["adopted"], summary["stop"]) == (0, 0, None)
 
 

@@ -214,19 +214,11 @@ def export(run: Run, round_number: int) -> Value:
 def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Value:
     """Detect in this shard's part of the candidate pool, dealt by a stable hash."""
     from boxloop.data.dataset import to_parquet
-    from boxloop.detector import predict as predictor
 
     candidates = _candidates(run, round_number)
-    is_ours = [_shard_of(image_id, num_shards) == shard for image_id in candidates["image_id"]]
-    candidates = candidates[is_ours]
-    with storage.local_folder(run.model(round_number)) as folder:
-        detections, unreadable = predictor.detect_all(
-            folder,
-            candidates["image_id"].tolist(),
-            storage.read_ahead(candidates["uri"]),
-            class_names=_class_names(run, round_number),
-            batch_size=PREDICT_BATCH,
-        )
+    shards = candidates["image_id"].map(lambda image_id: _shard_of(image_id, num_shards))
+    candidates = candidates[shards == shard]
+    detections, unreadable = _detect(run, round_number, candidates)
     uri = run.detections(round_number, shard, num_shards)
     storage.write_bytes(uri, to_parquet(detections))
     return {
@@ -351,6 +343,25 @@ def _candidates(run: Run, round_number: int) -> pd.DataFrame:
 def _adopted_images(dataset: Dataset, round_number: int) -> pd.DataFrame:
     adopted = dataset.boxes.loc[dataset.boxes["round"] == round_number, "image_id"]
     return dataset.images[dataset.images["image_id"].isin(adopted)]
+
+
+def _detect(
+    run: Run, round_number: int, candidates: pd.DataFrame
+) -> tuple[pd.DataFrame, list[str]]:
+    from boxloop.data.dataset import DETECTION_COLUMNS, build_table
+
+    if candidates.empty:  # nothing to load TensorFlow for
+        return build_table([], DETECTION_COLUMNS), []
+    from boxloop.detector import predict as predictor
+
+    with storage.local_folder(run.model(round_number)) as folder:
+        return predictor.detect_all(
+            folder,
+            candidates["image_id"].tolist(),
+            storage.read_ahead(candidates["uri"]),
+            class_names=_class_names(run, round_number),
+            batch_size=PREDICT_BATCH,
+        )
 
 
 def _shard_of(image_id: str, num_shards: int) -> int:

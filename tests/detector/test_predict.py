@@ -53,15 +53,6 @@ def test_an_unreadable_image_is_told_and_costs_no_other() -> None:
     assert unreadable == ["b.jpg"]
 
 
-def test_no_image_makes_an_empty_table(tmp_path: Any) -> None:
-    from boxloop.detector.predict import detect_all
-
-    table, unreadable = detect_all(tmp_path, [], iter(()), class_names=["a"], batch_size=2)
-    assert table.empty
-    assert list(table) == ["image_id", "class_name", "score", "xmin", "ymin", "xmax", "ymax"]
-    assert unreadable == []
-
-
 def test_scores_are_numbers_in_the_table() -> None:
     from boxloop.detector.predict import Detections, _rows
 

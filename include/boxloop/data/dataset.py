@@ -32,6 +32,15 @@ BOX_COLUMNS = {
     "model": "string",  # null for human boxes
     "weight": "float64",
 }
+DETECTION_COLUMNS = {
+    "image_id": "string",
+    "class_name": "string",
+    "score": "float64",  # in [0, 1]
+    "xmin": "float64",  # pixels of the image, 0-based, max edge exclusive
+    "ymin": "float64",
+    "xmax": "float64",
+    "ymax": "float64",
+}
 DOUBTFUL = "doubtful"  # detected beside an adopted box: neither object nor background in training
 XYXY = ["xmin", "ymin", "xmax", "ymax"]
 

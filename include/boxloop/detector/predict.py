@@ -13,20 +13,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from boxloop.data.dataset import XYXY, build_table
+from boxloop.data.dataset import DETECTION_COLUMNS, XYXY, build_table
 from boxloop.progress import Stopwatch, tell
 
 log = logging.getLogger(__name__)
-
-DETECTION_COLUMNS = {
-    "image_id": "string",
-    "class_name": "string",
-    "score": "float64",  # in [0, 1]
-    "xmin": "float64",  # pixels of the image, 0-based, max edge exclusive
-    "ymin": "float64",
-    "xmax": "float64",
-    "ymax": "float64",
-}
 
 
 class Detections(NamedTuple):
@@ -62,8 +52,6 @@ def detect_all(
         A table with DETECTION_COLUMNS, sorted by image_id, best first; and the image_ids of
         images that cannot be decoded.
     """
-    if not image_ids:
-        return build_table([], DETECTION_COLUMNS), []
     unreadable: list[str] = []
     model, stopwatch, done = load_model(model_dir), Stopwatch(), 0
     rows: list[dict[str, object]] = []

@@ -53,7 +53,8 @@ def run_demo(
         with interruptible(), AirflowServer(port=port) as server, server.client() as client:
             console.print(f"Airflow is up: {server.url}")
             with _peak_memory(server) as peak:
-                code = _run(client, {"experiment": experiment, "seed": seed, "data_uri": data}, console)
+                params = {"experiment": experiment, "seed": seed, "data_uri": data}
+                code = _run(client, params, console)
             console.print(f"Peak memory of Airflow and its tasks: {max(peak) / 1e9:.1f} GB")
             if code == 0 and console.is_terminal:
                 _stay_up(server, console)
