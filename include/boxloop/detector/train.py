@@ -66,7 +66,7 @@ def train(
         train_actions=[watch],
     )
     watch.attach(runner)
-    runner.run()
+    runner.controller.train(steps=experiment.train.steps)
     on_checkpoint()
     return {"steps": int(runner.trainer.global_step.numpy()), "loss": watch.loss}
 
