@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stdout)
-    for name in ("h5py", "matplotlib", "urllib3", "absl"):
+    for name in ("absl", "h5py", "httpx", "matplotlib", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     command: Callable[[argparse.Namespace], int] = options.command
     try:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
@@ -188,7 +188,20 @@ class AirflowServer:
                         f"Airflow was not up after {timeout_seconds:.0f} s.\n{self._last_lines()}"
                     )
                 time.sleep(0.5)
+            if not self._listens():
+                raise RuntimeError(
+                    f"another program took {self.url} while Airflow was starting; try again"
+                )
             client.create_pool(GPU_POOL, 1, "Tasks that need the GPU: one at a time")
+
+    def _listens(self) -> bool:
+        """Whether it is our own web server that answers."""
+        port = int(self.url.rpartition(":")[2])
+        return any(
+            connection.laddr and connection.laddr.port == port
+            for process in self.processes()
+            for connection in _listening(process)
+        )
 
     def _last_lines(self, count: int = 25) -> str:
         lines = self.log_path.read_text(errors="replace").splitlines()[-count:]
@@ -248,6 +261,13 @@ def _mark(process: psutil.Process) -> str | None:
     except (psutil.Error, OSError):  # another user's, or gone
         return None
     return mark
+
+
+def _listening(process: psutil.Process) -> list[Any]:
+    with contextlib.suppress(psutil.Error):
+        found = process.net_connections("tcp4")
+        return [connection for connection in found if connection.status == psutil.CONN_LISTEN]
+    return []
 
 
 def _memory(process: psutil.Process) -> int:
