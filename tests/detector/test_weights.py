@@ -68,7 +68,7 @@ def test_another_file_than_the_expected_one_is_refused() -> None:
 def test_tensors_come_out_in_shape_and_order() -> None:
     from boxloop.detector.weights import read_torch_tensors
 
-    data = _torch_file({"a": np.arange(6, dtype="<f4").reshape(2, 3), "b": np.float32([7])})
+    data = _torch_file({"a": np.arange(6, dtype="<f4").reshape(2, 3), "b": np.array([7], "<f4")})
     tensors = read_torch_tensors(data)
     assert list(tensors) == ["a", "b"]
     assert tensors["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -100,7 +100,7 @@ def _torch_file(tensors: dict[str, np.ndarray]) -> bytes:
 
     class Tensor:
         def __init__(self, key: str, array: np.ndarray) -> None:
-            self.arguments = (
+            self.arguments: tuple[object, ...] = (
                 Key(key, array.size),
                 0,
                 array.shape,
