@@ -1,0 +1,60 @@
+"""The first step of a run: settings checked, data in place, one spec a round."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.experiment import Experiment, experiment_yaml, read_experiment
+
+
+def plan_rounds(
+    experiment_uri: str, *, root: str, experiment_id: str, overrides: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Check the settings, prepare the run's folder, and return one spec per round.
+
+    Args:
+        experiment_uri: the experiment file.
+        root: the artifact root, a folder or gs://bucket/prefix.
+        experiment_id: name of the run's folder below it.
+        overrides: dotted setting to value, laid over the file; None changes nothing.
+
+    Raises:
+        ValueError: if a setting is wrong, or the run exists with other settings.
+        FileNotFoundError: if there is no experiment file or no data folder.
+    """
+    root = root if storage.is_remote(root) else str(Path(root).resolve())
+    run = Run.of(root, experiment_id)
+    experiment = _locate_data(read_experiment(experiment_uri, overrides), root)
+    settings = experiment_yaml(experiment)
+    if storage.exists(run.experiment) and storage.read_bytes(run.experiment) != settings:
+        raise ValueError(f"{run.uri} holds a run with other settings: choose another experiment id")
+    storage.write_bytes(run.experiment, settings)
+    return [{"run_uri": run.uri, "round_number": n} for n in range(1, experiment.rounds + 1)]
+
+
+def _locate_data(experiment: Experiment, root: str) -> Experiment:
+    """Return the experiment with an absolute data location, its demo data drawn if it has any."""
+    data = experiment.data
+    uri = data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
+    if data.drawn is not None:
+        _draw(uri, experiment.seed, dataclasses.asdict(data.drawn))
+    if not storage.is_remote(uri):
+        if not Path(uri).is_dir():
+            raise FileNotFoundError(
+                f"data folder {uri} does not exist: name one with images/ and annotations/"
+            )
+        uri = str(Path(uri).resolve())
+    return dataclasses.replace(experiment, data=dataclasses.replace(data, uri=uri))
+
+
+def _draw(uri: str, seed: int, counts: dict[str, int]) -> None:
+    from boxloop.data.demo import draw_demo
+
+    with storage.working_folder(uri) as folder:
+        draw_demo(folder, seed=seed, **counts)
+        storage.upload_folder(folder, uri, last="demo.json")
