@@ -1,7 +1,32 @@
-"""Settings that must stand before Airflow is first imported."""
+"""Settings that must stand before Airflow is first imported, and what many tests share."""
 
 import os
+import socket
 import tempfile
+from collections.abc import Iterator
+
+import pytest
+from gcp_storage_emulator.server import create_server
+
+from boxloop import storage
 
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="boxloop-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """A bucket on an emulated Google Cloud Storage, for this process and all it starts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+        server.start()
+        storage._client.cache_clear()
+        yield "gs://bucket"
+        storage._client().close()  # its open sockets would warn
+        storage._client.cache_clear()
+        server.stop()

@@ -1,32 +1,11 @@
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gcp_storage_emulator.server import create_server
 
 from boxloop import storage
 
 # google-cloud-storage asks for a package that only its gRPC transport needs
 pytestmark = pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """A bucket of its own on an emulated Google Cloud Storage."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-        server.start()
-        storage._client.cache_clear()
-        yield "gs://bucket"
-        storage._client().close()  # its open sockets would warn
-        storage._client.cache_clear()
-        server.stop()
 
 
 @pytest.fixture(params=["local", "gs"])

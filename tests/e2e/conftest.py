@@ -1,12 +1,9 @@
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from gcp_storage_emulator.server import create_server
 
-from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.local_airflow.client import AirflowClient
 from boxloop.local_airflow.demo import DAG
@@ -14,24 +11,6 @@ from boxloop.local_airflow.server import AirflowServer
 
 MICRO = "tests/data/micro.yaml"
 Start = Callable[..., Run]
-
-
-@pytest.fixture(scope="session")
-def bucket() -> Iterator[str]:
-    """A bucket on an emulated Google Cloud Storage, for this process and all it starts."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-        server.start()
-        storage._client.cache_clear()
-        yield "gs://bucket"
-        storage._client().close()  # its open sockets would warn
-        storage._client.cache_clear()
-        server.stop()
 
 
 @pytest.fixture(scope="session")
