@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.local_airflow.client import AirflowClient
 from boxloop.local_airflow.demo import DAG
