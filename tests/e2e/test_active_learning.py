@@ -83,7 +83,7 @@ def test_a_killed_training_is_finished_by_a_retry_and_nothing_is_there_twice(
     assert found["round.train"] == 2
     assert found["round.evaluate"] == 1
     boxes = read_dataset(run.dataset(2)).boxes
-    assert not boxes.duplicated(["image_id", "xmin", "ymin", "xmax", "ymax"]).any()
+    assert not boxes.duplicated(["image_id", "class_name", "xmin", "ymin", "xmax", "ymax"]).any()
     assert names(run, 1) == names(finished, 1)
 
 
