@@ -146,4 +146,6 @@ def test_a_killed_task_ends_its_child_within_five_seconds(spec: dict[str, Any], 
 
 
 def test_on_kill_before_the_child_runs_does_nothing(spec: dict[str, Any]) -> None:
-    TrainDetectorOperator(task_id="train", spec=spec).on_kill()
+    operator = TrainDetectorOperator(task_id="train", spec=spec)
+    operator.on_kill()
+    assert operator._child is None

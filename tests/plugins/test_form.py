@@ -48,4 +48,4 @@ def test_every_field_is_used() -> None:
 
 @pytest.mark.parametrize("run_id", ["manual__2026-11-22T12:00:00+00:00", "My run", "a/../b"])
 def test_a_slug_is_a_safe_experiment_id(run_id: str) -> None:
-    PARAMS["experiment_id"].resolve(slug(run_id))
+    assert PARAMS["experiment_id"].resolve(slug(run_id)) == slug(run_id)
