@@ -106,17 +106,21 @@ def one_round(spec: dict[str, Any]) -> None:
         )
         for shard in range(PREDICT_SHARDS)
     ]
+    train = TrainDetectorOperator(task_id="train", spec=spec, retries=4)
+    evaluate = ChildTaskOperator(task_id="evaluate", step="evaluate", spec=spec)
+    export = ChildTaskOperator(task_id="export", step="export", spec=spec)
+    merged = merge(spec)
     chain(
         RoundGate(task_id="gate", spec=spec, last_task_id="round.merge", retries=3),
         parse_annotations(spec),
         write_tfrecords(spec),
-        TrainDetectorOperator(task_id="train", spec=spec, retries=4),
-        ChildTaskOperator(task_id="evaluate", step="evaluate", spec=spec),
-        ChildTaskOperator(task_id="export", step="export", spec=spec),
+        train,
+        export,
         shards,
         match_labels(spec),
-        merge(spec),
+        merged,
     )
+    chain(train, evaluate, merged)  # nothing else waits for the metrics
 
 
 @dag(

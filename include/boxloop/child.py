@@ -140,4 +140,5 @@ def _environment() -> dict[str, str]:
     ours["PYTHONUNBUFFERED"] = "1"
     ours.setdefault("TF_USE_LEGACY_KERAS", "1")  # Model Garden needs Keras 2
     ours.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    ours.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # evaluate and predict share a GPU
     return ours

@@ -106,6 +106,14 @@ def test_a_running_task_says_more_than_one_that_is_put_off() -> None:
     assert found["id"] == "predict_01-1"
 
 
+def test_of_two_tasks_at_work_the_one_begun_last_is_shown() -> None:
+    found = current_task(
+        [instance("evaluate", 1, "running", 50), instance("predict", 1, "running", 70)]
+    )
+    assert found is not None
+    assert found["id"] == "predict-1"
+
+
 def test_a_line_for_each_task_that_ended_since_the_last_poll() -> None:
     before = {i["id"]: i["state"] for i in [*ROUND_1, *ROUND_2, *ROUND_3]}
     after = [

@@ -6,9 +6,10 @@ from boxloop.report.times import format_duration, phases_by_round, time_rows, to
 
 
 def _round(number: int, train: float) -> RoundFacts:
-    """Train, predict 30 s at once, and after 5 s merge for 10 s."""
+    """Train, predict 30 s at once with an evaluation beside it, and after 5 s merge for 10 s."""
     timings = {
         "train": {"started": 0.0, "seconds": train},
+        "evaluate": {"started": train, "seconds": 20.0},
         "predict-00000-of-00001": {"started": train, "seconds": 30.0},
         "merge": {"started": train + 35.0, "seconds": 10.0},
     }
@@ -23,13 +24,13 @@ def _round(number: int, train: float) -> RoundFacts:
 
 def test_the_parts_of_a_round_are_tasks_and_what_lies_between() -> None:
     (row,) = time_rows([_round(1, 60.0)])
-    assert row["tasks"] == {"train": 60.0, "predict": 30.0, "merge": 10.0}
+    assert row["tasks"] == {"train": 60.0, "evaluate": 20.0, "predict": 30.0, "merge": 10.0}
     assert (row["between"], row["whole"], row["neither"]) == (5.0, 105.0, 15.0)
 
 
 def test_totals_are_sums_over_rounds() -> None:
     total = total_row(time_rows([_round(1, 60.0), _round(2, 80.0)]))
-    assert total["tasks"] == {"train": 140.0, "predict": 60.0, "merge": 20.0}
+    assert total["tasks"] == {"train": 140.0, "evaluate": 40.0, "predict": 60.0, "merge": 20.0}
     assert (total["between"], total["whole"], total["neither"]) == (10.0, 230.0, 30.0)
 
 

@@ -77,8 +77,9 @@ def build_view(instances: Sequence[Instance], progress: Mapping[str, Any], now: 
 
 
 def current_task(instances: Sequence[Instance]) -> Instance | None:
-    """Return the task at work; of several, the first one in the most telling state."""
+    """Return the task at work; of several in the most telling state, the one begun last."""
     found = [i for i in instances if i["state"] in ACTIVE and i["task_id"] != FIRST]
+    found.sort(key=lambda i: i["start_date"] or "", reverse=True)
     return min(found, key=lambda i: (ACTIVE.index(i["state"]), i["map_index"]), default=None)
 
 

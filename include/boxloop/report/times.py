@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -34,18 +35,28 @@ def start_time(rounds: Sequence[RoundFacts]) -> str | None:
 def time_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
     """Return the seconds of each round.
 
-    `tasks` is by task, `between` lies between tasks, `whole` is from the first start to the last
-    end, and `neither` is what of it is neither training nor prediction.
+    `tasks` is by task; two of them may run at once. `between` is when none ran, `whole` is from
+    the first start to the last end, and `neither` is what of it is neither training nor prediction.
     """
     rows = []
     for facts in rounds:
         tasks, whole = facts.seconds, elapsed_seconds([facts])
         phases = sum(tasks.get(task, 0.0) for task in _PHASES)
         row = {"round": facts.round_number, "tasks": tasks, "whole": whole}
-        row["between"] = max(0.0, whole - sum(tasks.values()))
+        row["between"] = max(0.0, whole - _busy_seconds(facts))
         row["neither"] = max(0.0, whole - phases)
         rows.append(row)
     return rows
+
+
+def _busy_seconds(facts: RoundFacts) -> float:
+    """Return for how many seconds at least one task ran."""
+    busy, end = 0.0, -math.inf
+    for timing in sorted(facts.timings.values(), key=lambda timing: timing["started"]):
+        last = timing["started"] + timing["seconds"]
+        busy += max(0.0, last - max(end, timing["started"]))
+        end = max(end, last)
+    return busy
 
 
 def total_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
