@@ -59,6 +59,13 @@ def test_a_change_upstream_reaches_every_task(run: Run) -> None:
     assert calls == ["parse_annotations", "write_tfrecords", "train"] * 2
 
 
+def test_a_task_builds_on_its_upstream_only(run: Run) -> None:
+    calls: list[str] = []
+    for name in ("parse_annotations", "write_tfrecords", "train", "export", "evaluate", "export"):
+        do(run, name, calls)
+    assert calls[3:] == ["export", "evaluate"]  # export waits for no evaluation, and heeds none
+
+
 def test_a_round_follows_from_the_round_before(run: Run) -> None:
     calls: list[str] = []
     for name in ROUND_TASKS:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from boxloop import storage
@@ -19,16 +19,18 @@ from boxloop.artifacts import Run
 
 log = logging.getLogger(__name__)
 
-ROUND_TASKS = (
-    "parse_annotations",
-    "write_tfrecords",
-    "train",
-    "evaluate",
-    "export",
-    "predict",
-    "match_labels",
-    "merge",
-)
+UPSTREAM: Mapping[str, tuple[str, ...]] = {
+    "parse_annotations": (),
+    "write_tfrecords": ("parse_annotations",),
+    "train": ("write_tfrecords",),
+    "evaluate": ("train",),
+    "export": ("train",),
+    "predict": ("export",),
+    "match_labels": ("predict",),
+    "merge": ("evaluate", "match_labels"),
+}
+"""The tasks of a round, and the ones that each of them builds on: the graph that the DAG draws."""
+ROUND_TASKS = tuple(UPSTREAM)
 
 Value = dict[str, Any]
 
@@ -111,21 +113,24 @@ def parent_digest(run: Run, round_number: int) -> str | None:
 
 
 def _fingerprint(run: Run, round_number: int, name: str) -> str:
-    """Digest all that decides a task's result: the markers of the task before, or the settings.
+    """Digest all that decides a task's result: the markers of its upstream, or the settings.
 
     Markers carry fingerprints of their own, so a change anywhere upstream reaches every task.
     """
-    index = ROUND_TASKS.index(name.partition("-")[0])
-    inputs: list[Any]
-    if index and ROUND_TASKS[index - 1] == "predict":
-        inputs = _shard_markers(run, round_number)
-    elif index:
-        inputs = [storage.read_json(run.marker(round_number, ROUND_TASKS[index - 1]))]
-    elif round_number > 1:
-        inputs = [storage.read_json(run.marker(round_number - 1, ROUND_TASKS[-1]))]
-    else:
+    inputs: list[Any] = []
+    for task in UPSTREAM[name.partition("-")[0]]:
+        inputs += _markers(run, round_number, task)
+    if not inputs and round_number > 1:
+        inputs = _markers(run, round_number - 1, ROUND_TASKS[-1])
+    elif not inputs:
         inputs = [storage.digest(run.experiment)]
     return hashlib.sha256(json.dumps([name, inputs], sort_keys=True).encode()).hexdigest()
+
+
+def _markers(run: Run, round_number: int, task: str) -> list[Any]:
+    if task == "predict":
+        return _shard_markers(run, round_number)
+    return [storage.read_json(run.marker(round_number, task))]
 
 
 def _shard_markers(run: Run, round_number: int) -> list[Any]:
