@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections import deque
@@ -36,7 +37,8 @@ def read_bytes(uri: str) -> bytes:
         FileNotFoundError: if there is none.
     """
     if not is_remote(uri):
-        return Path(uri).read_bytes()
+        with open(uri, "rb") as file:  # a Path would take a third of the time of a small file
+            return file.read()
     from google.api_core.exceptions import NotFound
 
     bucket, key = _bucket(uri)
@@ -77,6 +79,11 @@ def write_json(uri: str, value: Any) -> None:
     write_bytes(uri, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
+def readers(uri: str) -> int:
+    """Return how many threads read from there at once with profit."""
+    return 16 if is_remote(uri) else os.cpu_count() or 1
+
+
 def exists(uri: str) -> bool:
     """Whether there is an object at this URI."""
     if not is_remote(uri):
@@ -96,10 +103,22 @@ def list_files(folder_uri: str) -> list[str]:
         bucket, key = _bucket(folder_uri.rstrip("/") + "/")
         names = _blob_names(bucket, key)
     else:
-        folder = Path(folder_uri)
-        names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+        names = [name for name, entry in _walk(folder_uri) if entry.is_file()]
     base = folder_uri.rstrip("/")
     return sorted(f"{base}/{name}" for name in names if not _is_hidden(name))
+
+
+def links_out(folder_uri: str) -> set[str]:
+    """Return names below a local folder of links that lead out of it, or to another folder."""
+    if is_remote(folder_uri):
+        return set()
+    links = [(name, entry) for name, entry in _walk(folder_uri) if entry.is_symlink()]
+    folder = Path(folder_uri).resolve()
+    return {
+        name
+        for name, entry in links
+        if entry.is_dir() or not Path(entry).resolve().is_relative_to(folder)
+    }
 
 
 @contextlib.contextmanager
@@ -216,6 +235,17 @@ def _blob_names(bucket: Bucket, prefix: str) -> list[str]:
     """Return names below a prefix, less the empty objects that consoles make for folders."""
     names = [blob.name for blob in bucket.list_blobs(prefix=prefix)]
     return [name.removeprefix(prefix) for name in names if not name.endswith("/")]
+
+
+def _walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Give name and entry of all below a local folder but real folders; links are not followed."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{name}/")
+            else:
+                yield name, entry
 
 
 def _is_hidden(relative: str) -> bool:

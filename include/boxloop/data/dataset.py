@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from boxloop import storage
+from boxloop.data.formats.annotation import Annotation, Box
 
 IMAGE_COLUMNS = {
     "image_id": "string",  # path below the data folder, without images/
@@ -62,6 +63,19 @@ class Dataset:
     def split(self, name: str) -> pd.DataFrame:
         """Return the images of a split."""
         return self.images[self.images["split"] == name]
+
+    def annotations(self, name: str) -> list[Annotation]:
+        """Return the images of a split with their boxes, as the formats write them."""
+        images = self.split(name)
+        rows = self.boxes.loc[self.boxes["image_id"].isin(images["image_id"])]
+        boxes: dict[str, list[Box]] = {}
+        for image_id, *box in rows[["image_id", *Box._fields]].itertuples(index=False):
+            boxes.setdefault(image_id, []).append(Box(*box))
+        columns = (images[name] for name in ("image_id", "width", "height"))
+        return [
+            Annotation(image_id, tuple(boxes.get(image_id, ())), width, height)
+            for image_id, width, height in zip(*columns, strict=True)
+        ]
 
     def with_boxes(self, boxes: pd.DataFrame) -> Dataset:
         """Return this dataset with further boxes."""
