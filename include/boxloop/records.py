@@ -22,6 +22,7 @@ from boxloop.data.dataset import (
     Dataset,
     build_table,
     from_parquet,
+    is_in,
     to_parquet,
 )
 from boxloop.data.examples import build_shard, encode_example
@@ -128,7 +129,7 @@ def write_shards(
     digests = [_digest(content) for content in _contents(images, dataset)]
     wanted = images.assign(split=split, digest=digests)
     kept = _reusable(previous, wanted)
-    missing = wanted[~wanted["image_id"].isin(kept["image_id"])]
+    missing = wanted[~is_in(wanted["image_id"], kept["image_id"])]
     missing = _with_shards(_with_source_ids(missing, previous), f"{folder_uri}/{split}")
     examples = _examples(missing, dataset)
     for uri, count in missing["shard"].value_counts(sort=False).items():

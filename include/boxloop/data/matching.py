@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 
@@ -28,14 +29,20 @@ class ImageIndex:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_bare_stem: dict[str, list[str]] = defaultdict(list)
-        self._by_lower: dict[str, list[str]] = defaultdict(list)
         for image_id in sorted(self._ids):
             name = image_id.rpartition("/")[2]
             self._by_stem[stem(image_id)].append(image_id)
             self._by_name[name].append(image_id)
             self._by_bare_stem[stem(name)].append(image_id)
-            for form in {name.lower(), stem(name).lower()}:
-                self._by_lower[form].append(image_id)
+
+    @cached_property
+    def _by_lower(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for image_id in sorted(self._ids):
+            name = _name(image_id).lower()
+            for form in {name, stem(name)}:
+                found[form].append(image_id)
+        return found
 
     def by_stem(self, path: str) -> Match:
         """Return the images called like a file: of its path without suffix, or of its name alone.

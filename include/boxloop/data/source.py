@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from boxloop import storage
-from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, Dataset, from_parquet
+from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, Dataset, from_parquet, is_in
 from boxloop.data.findings import DROPPED, KINDS, SET_ASIDE, Finding
 from boxloop.data.folder import Findings
 from boxloop.data.formats.annotation import Box
@@ -74,7 +74,7 @@ def deal_parts(survey: Survey, config: DataConfig, *, seed: int) -> Source:
 def problem_of(source: Source) -> str | None:
     """Return why no detector can be trained on this, and what to do; None if one can."""
     images = source.dataset.images
-    boxed = images[images["image_id"].isin(source.dataset.boxes["image_id"])]
+    boxed = images[is_in(images["image_id"], source.dataset.boxes["image_id"])]
     splits = set(boxed["split"])
     if "train" not in splits:
         return "no boxed image is left to train on: draw boxes, as VOC files in annotations/"
