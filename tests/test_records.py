@@ -93,7 +93,7 @@ def test_example_has_the_image_as_it_is_and_where_its_boxes_come_from(data: Data
         source_id=2,
         width=8,
         height=6,
-        boxes=[Box(name, 1, 2, 5, 4) for name in ("ace", "king", "doubtful")],
+        boxes=[Box(name, 1, 2, 5, 4) for name in ("ace", "king", "ace")],
         class_ids=[1, 2, 3],
         origins=["human", "adopted", "doubtful"],
         scores=[1.0, 0.25, 0.125],

@@ -70,13 +70,20 @@ def _config(options: argparse.Namespace) -> DataConfig:
     return build_data_config({"uri": options.source, **settings})
 
 
+def _check_target(options: argparse.Namespace) -> None:
+    if f"{options.to}/".startswith(f"{options.source.rstrip('/')}/"):
+        raise ValueError(
+            f"--to {options.to} lies in {options.source}, where it would be read again"
+        )
+
+
 def _read(options: argparse.Namespace) -> Source:
     """Read a folder and deal it; one that cannot be trained on is an error."""
     from boxloop.data.source import deal_parts, problem_of
     from boxloop.data.survey import survey_folder
 
     config = _config(options)
-    source = deal_parts(survey_folder(options.source, config), config, seed=options.seed)
+    source = deal_parts(survey_folder(options.source, config, []), config, seed=options.seed)
     if problem := problem_of(source):
         raise ValueError(f"{options.source}: {problem}; `boxloop doctor` says what is wrong")
     return source
@@ -126,6 +133,9 @@ def _verdict(diagnosis: Diagnosis) -> str:
 def _import(options: argparse.Namespace) -> int:
     from boxloop.data.dataset import to_parquet, write_dataset
 
+    _check_target(options)
+    if storage.exists(f"{options.to}/images.parquet"):  # what was imported before stays put
+        options.set.insert(0, f"previous={options.to}")
     source = _read(options)
     storage.write_bytes(f"{options.to}/truth.parquet", to_parquet(source.truth))
     set_aside = source.set_aside.to_csv(index=False).encode()
@@ -140,8 +150,10 @@ def _import(options: argparse.Namespace) -> int:
 def _split(options: argparse.Namespace) -> int:
     from boxloop.data.splits import split_table
 
+    _check_target(options)
     dataset = _read(options).dataset
-    sys.stdout.write(split_table(dataset).to_string(index=False, na_rep="") + "\n")
+    table = split_table(dataset).astype(object).fillna("")
+    sys.stdout.write(printable(table.to_string(index=False)) + "\n")
     if options.to:
         _write_lists(dataset, options.to)
     return 0
@@ -163,7 +175,7 @@ def _show(options: argparse.Namespace) -> int:
     from boxloop.report.data_page import build_data_page, describe
 
     dataset = _read(options).dataset
-    sys.stdout.write(describe(dataset))
+    sys.stdout.write(printable(describe(dataset)))
     if options.html:
         _write_page(options.html, build_data_page(dataset, options.source, storage.read_bytes))
     return 0
@@ -171,4 +183,4 @@ def _show(options: argparse.Namespace) -> int:
 
 def _write_page(path: str, page: str) -> None:
     storage.write_bytes(path, page.encode())
-    sys.stdout.write(f"Page: {path}\n")
+    sys.stderr.write(f"Page: {path}\n")

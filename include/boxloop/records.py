@@ -197,13 +197,16 @@ def _contents(images: pd.DataFrame, dataset: Dataset) -> Iterator[_Content]:
     order = np.argsort(place, kind="stable")[np.count_nonzero(place < 0) :]
     columns = ["class_name", "origin", *XYXY, "score", "weight"]
     boxes = dataset.boxes[columns].take(order)
-    names = boxes["class_name"].mask(boxes["origin"] == DOUBTFUL, DOUBTFUL)
-    class_ids = {name: index for index, name in enumerate(dataset.class_names, start=1)}
-    class_ids[DOUBTFUL] = len(class_ids) + 1  # training masks it, see detector/train.py
+    known = dataset.class_names
+    ids = boxes["class_name"].map({name: index for index, name in enumerate(known, start=1)})
+    # training masks the doubtful, see detector/train.py
+    class_ids = ids.mask(boxes["origin"] == DOUBTFUL, len(known) + 1).to_numpy("int64")
     xyxy = boxes[XYXY].to_numpy()
     scores, weights = boxes["score"].fillna(1.0).to_numpy(), boxes["weight"].to_numpy()
     # numbers for names, and no string for every row: memory must not grow with the data
-    (name_codes, class_names), (origin_codes, origins) = map(pd.factorize, (names, boxes["origin"]))
+    (name_codes, class_names), (origin_codes, origins) = (
+        pd.factorize(boxes[column]) for column in ("class_name", "origin")
+    )
     bounds = np.searchsorted(place[order], np.arange(len(images) + 1)).tolist()
     of_images = [images[name] for name in ("image_id", "sha256", "width", "height")]
     for of_image, start, end in zip(zip(*of_images, strict=True), bounds, bounds[1:], strict=False):
@@ -216,7 +219,7 @@ def _contents(images: pd.DataFrame, dataset: Dataset) -> Iterator[_Content]:
             width,
             height,
             boxes=[Box(name, *box) for name, box in zip(found, xyxy[own].tolist(), strict=True)],
-            class_ids=[class_ids[name] for name in found],
+            class_ids=class_ids[own].tolist(),
             origins=[origins[code] for code in origin_codes[own]],
             scores=scores[own].tolist(),
             weights=weights[own].tolist(),

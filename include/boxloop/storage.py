@@ -103,7 +103,7 @@ def list_files(folder_uri: str) -> list[str]:
         bucket, key = _bucket(folder_uri.rstrip("/") + "/")
         names = _blob_names(bucket, key)
     else:
-        names = [name for name, entry in _walk(folder_uri) if entry.is_file()]
+        names = [name for name, entry in _walk(folder_uri) if _is_file(entry)]
     base = folder_uri.rstrip("/")
     return sorted(f"{base}/{name}" for name in names if not _is_hidden(name))
 
@@ -112,13 +112,9 @@ def links_out(folder_uri: str) -> set[str]:
     """Return names below a local folder of links that lead out of it, or to another folder."""
     if is_remote(folder_uri):
         return set()
-    links = [(name, entry) for name, entry in _walk(folder_uri) if entry.is_symlink()]
     folder = Path(folder_uri).resolve()
-    return {
-        name
-        for name, entry in links
-        if entry.is_dir() or not Path(entry).resolve().is_relative_to(folder)
-    }
+    links = ((name, entry) for name, entry in _walk(folder_uri) if entry.is_symlink())
+    return {name for name, entry in links if not _leads_to_file_in(folder, entry)}
 
 
 @contextlib.contextmanager
@@ -246,6 +242,20 @@ def _walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]
                 yield from _walk(entry.path, f"{name}/")
             else:
                 yield name, entry
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _leads_to_file_in(folder: Path, link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_file() and Path(link).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def _is_hidden(relative: str) -> bool:

@@ -43,9 +43,7 @@ def test_clean_boxes_are_returned_as_they_are() -> None:
         pytest.param(box(22, 3, 2, 3), None, ["swapped_one"], id="one swapped, one empty"),
         pytest.param(box(5, 5, 5, 9), None, ["zero_area"], id="no width"),
         pytest.param(box(5, 5, 9, 5), None, ["zero_area"], id="no height"),
-        pytest.param(box(4, 4, 5, 5), None, ["zero_area"], id="one pixel"),
-        pytest.param(box(4, 4, 5, 9), None, ["zero_area"], id="one pixel wide"),
-        pytest.param(box(6, 9, 5, 5), None, ["zero_area"], id="swapped and one pixel wide"),
+        pytest.param(box(4, 4, 5, 9), box(4, 4, 5, 9), [], id="one pixel wide"),
         pytest.param(box(4, 4, 6, 6), box(4, 4, 6, 6), [], id="two pixels"),
         pytest.param(box(-1, 3, 22, 23), box(0, 3, 22, 23), ["outside"], id="a pixel out, left"),
         pytest.param(box(2, 3, 22, 31), box(2, 3, 22, 30), ["outside"], id="a pixel out, below"),
@@ -64,6 +62,24 @@ def test_what_is_wrong_with_a_box_is_found(stated: Box, kept: Box | None, found:
     assert usable == ([] if kept is None else [kept])
     assert kinds(findings) == found
     assert set(found) <= set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept", "found"),
+    [
+        pytest.param(box(4, 4, 5, 5), None, ["zero_area"], id="one pixel"),
+        pytest.param(box(4, 4, 5, 9), None, ["zero_area"], id="one pixel wide"),
+        pytest.param(box(4, 4, 6, 6), box(4, 4, 6, 6), [], id="two pixels"),
+        # the corners 20, 9 and 7, 5 of VOC, from 1, swapped
+        pytest.param(box(19, 8, 7, 5), box(6, 4, 20, 9), ["swapped_both"], id="swapped"),
+    ],
+)
+def test_where_both_corners_count_in_equal_ones_have_no_area(
+    stated: Box, kept: Box | None, found: list[str]
+) -> None:
+    usable, findings = clean_boxes(annotation(stated, is_inclusive=True), FACTS, "a.xml")
+    assert usable == ([] if kept is None else [kept])
+    assert kinds(findings) == found
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,23 @@ def linked(data: Data) -> None:
 
 def shared_annotation(data: Data) -> None:
     data.write("images/train_0.png", picture(60, "PNG"))
+    data.write(XML, build_voc("train_0", WIDTH, HEIGHT, [BOX]))
+
+
+def misnamed(data: Data) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (data.folder / "images" / name).write_bytes(picture(60))
+
+
+def copied(data: Data) -> None:
+    original = data.folder / "images" / "pool_1.jpg"
+    data.write("images/pool_2.jpg", original.read_bytes())
+
+
+def without_pool(data: Data) -> None:
+    del data.rows[8:]
+    for path in (data.folder / "images").glob("pool*"):
+        path.unlink()
 
 
 def annotated_twice(data: Data) -> None:
@@ -129,7 +147,8 @@ CASES: dict[str, tuple[Callable[[Data], None], str, str]] = {
     "case_differs": (claimed("TRAIN_0.JPG"), OTHER, "'TRAIN_0.JPG'"),
     "foreign_path": (claimed("C:\\me\\train_0.jpg"), OTHER, "train_0.jpg"),
     "no_image": (lambda data: data.annotate("ghost.jpg", [BOX]), "annotations/ghost.xml", "ghost"),
-    "ambiguous": (shared_annotation, IMAGE, "train_0.jpg and train_0.png share"),
+    "ambiguous": (shared_annotation, XML, "'train_0' may be train_0.jpg or train_0.png"),
+    "names_another": (replaced("train_0.jpg", "train_2.jpg"), XML, "called like train_0.jpg"),
     "annotated_twice": (annotated_twice, "annotations/sub/train_0.xml", f"goes with {XML} already"),
     "broken_annotation": (replaced("</annotation>", ""), IMAGE, f"{XML}: is not well-formed XML"),
     "unknown_file": (
@@ -137,6 +156,8 @@ CASES: dict[str, tuple[Callable[[Data], None], str, str]] = {
         "annotations/notes.txt",
         "is in no format of annotations",
     ),
+    "unread_folder": (lambda data: data.write("old/a.xml", VOC), "old", "1 files"),
+    "bad_name": (misnamed, "images/caf\\xe9.jpg", "is not UTF-8"),
     "bad_row": (
         lambda data: data.rows.append(("../x.jpg", "ace", "pool")),
         "image_labels.csv: row 14",
@@ -150,6 +171,7 @@ CASES: dict[str, tuple[Callable[[Data], None], str, str]] = {
     "converted": (image(saved("RGB", "BMP")), IMAGE, "BMP"),
     "deep_or_cmyk": (image(saved("CMYK", "JPEG")), IMAGE, "mode CMYK"),
     "exif_rotation": (image(rotated()), IMAGE, "6"),
+    "duplicate_image": (copied, "images/pool_2.jpg", "the same file as pool_1.jpg"),
     "label_without_box": (
         replaced("<name>ace</name>", "<name>king</name>"),
         IMAGE,
@@ -159,8 +181,9 @@ CASES: dict[str, tuple[Callable[[Data], None], str, str]] = {
     "no_usable_box": (
         lambda data: data.annotate("train_0.jpg", []),
         IMAGE,
-        "its annotation has no usable box",
+        f"{XML} has no usable box",
     ),
+    "no_pool": (without_pool, "images", "the candidate pool is empty"),
     "no_label": (with_row("odd.jpg", "", "pool"), "images/odd.jpg", "no image-level label"),
     "unknown_label": (with_row("odd.jpg", "joker", "pool"), "images/odd.jpg", "class 'joker'"),
     "unknown_class": (
@@ -206,7 +229,7 @@ def test_no_good_image_is_lost_to_the_dirt_of_another(data: Data, kind: str) -> 
     CASES[kind][0](data)
     diagnosis = examine(data, min_box=3.0)
     assert diagnosis.source is not None
-    spoilt = {"train_0.jpg", "pool_0.jpg"}
+    spoilt = {"train_0.jpg", "pool_0.jpg", "pool_2.jpg"}
     kept = set(diagnosis.source.dataset.images["image_id"])
     assert kept >= {row[0] for row in data.rows[:12]} - spoilt
 

@@ -1,6 +1,6 @@
 import pytest
 
-from boxloop.data.matching import ImageIndex, Match, stem
+from boxloop.data.matching import ImageIndex, stem
 
 INDEX = ImageIndex(["a.jpg", "sub/b.JPG", "c.png", "one/same.jpg", "two/same.jpg", "v1.2.jpg"])
 
@@ -42,7 +42,13 @@ def test_a_claim_finds_its_image(claim: str, image_ids: tuple[str, ...], kind: s
     ],
 )
 def test_a_file_finds_the_image_called_like_it(path: str, image_ids: tuple[str, ...]) -> None:
-    assert INDEX.by_stem(path) == Match(image_ids)
+    assert INDEX.by_stem(path).image_ids == image_ids
+
+
+def test_a_file_is_near_an_image_of_its_own_path() -> None:
+    assert INDEX.by_stem("annotations/sub/b.xml").is_near
+    assert INDEX.by_stem("labels/one/same.txt").image_ids == ("one/same.jpg",)
+    assert not INDEX.by_stem("annotations/b.xml").is_near
 
 
 @pytest.mark.parametrize(

@@ -129,12 +129,6 @@ def test_png_and_upper_case_suffix_are_accepted(data: Data) -> None:
     ("xml", "reason"),
     [
         pytest.param(b"<annotation>", "annotations/train_0.xml: is not well-formed XML", id="xml"),
-        pytest.param(
-            build_voc("a", 1, 1, [BOX]).replace(b">3<", b">three<"),
-            "its annotation has no usable box",
-            id="no good object",
-        ),
-        pytest.param(build_voc("a", 1, 1, []), "its annotation has no usable box", id="no object"),
     ],
 )
 def test_image_with_a_broken_annotation_is_set_aside(data: Data, xml: bytes, reason: str) -> None:
@@ -142,6 +136,14 @@ def test_image_with_a_broken_annotation_is_set_aside(data: Data, xml: bytes, rea
     source = data.read()
     assert reason in reasons(source)["images/train_0.jpg"]
     assert "train_0.jpg" not in splits(source)
+
+
+@pytest.mark.parametrize(
+    "xml", [build_voc("a", 1, 1, [BOX]).replace(b">3<", b">three<"), build_voc("a", 1, 1, [])]
+)
+def test_image_whose_annotation_has_no_usable_box_joins_the_pool(data: Data, xml: bytes) -> None:
+    data.write("annotations/train_0.xml", xml)
+    assert splits(data.read())["train_0.jpg"] == "pool"
 
 
 def test_broken_truth_costs_only_the_truth(data: Data) -> None:
@@ -199,7 +201,7 @@ def test_wrong_row_is_noted(data: Data, row: tuple[str, str, str], reason: str) 
             "joker", "pool", "class 'joker' is unknown to the boxed set: box a few", id="class"
         ),
         pytest.param("ace", "later", "split 'later' is none of train, pool", id="split"),
-        pytest.param("ace", "test", "in the test split without an annotation file", id="test"),
+        pytest.param("ace", "test", "in the test split without a usable box", id="test"),
         pytest.param("ace", "val", "in the validation split without", id="validation"),
     ],
 )
@@ -212,12 +214,13 @@ def test_image_that_no_split_can_use_is_set_aside(
     assert len(source.dataset.images) == 12
 
 
-def test_images_that_share_an_annotation_are_set_aside(data: Data) -> None:
+def test_annotation_that_fits_two_images_goes_to_none_unless_it_names_one(data: Data) -> None:
     data.write("images/train_0.png", picture(60, "PNG"))
+    assert len(data.read().dataset.split("train")) == 4
+    data.write("annotations/train_0.xml", build_voc("train_0", WIDTH, HEIGHT, [BOX]))
     source = data.read()
-    both = "train_0.jpg and train_0.png share annotations/train_0.xml"
-    assert both in reasons(source)["images/train_0.jpg"]
-    assert both in reasons(source)["images/train_0.png"]
+    assert "may be train_0.jpg or train_0.png" in reasons(source)["annotations/train_0.xml"]
+    assert splits(source)["train_0.jpg"] == "pool"
 
 
 def test_held_out_boxes_of_a_class_nobody_trains_on_are_dropped_and_noted(data: Data) -> None:

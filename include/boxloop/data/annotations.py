@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from boxloop.data.findings import Finding
 from boxloop.data.folder import Findings, Folder
 from boxloop.data.formats.annotation import Annotation
 from boxloop.data.formats.detect import Format, detect_format, parse_class_names, parse_file
-from boxloop.data.matching import ImageIndex, Match, stem
+from boxloop.data.matching import ImageIndex, Match, parent
 
 HEAD_BYTES = 4096
 CHUNK = 32  # files handed to a thread at once
-_ONE_IMAGE = (Format.VOC, Format.YOLO)  # formats with a file for each image, called like it
+ONE_IMAGE = (Format.VOC, Format.YOLO)  # formats with a file for each image, called like it
 
 
 class Found(NamedTuple):
@@ -27,20 +27,37 @@ class Found(NamedTuple):
     annotation: Annotation | None
     """None: the file cannot be read, see `error`."""
     error: str = ""
+    place: str = ""
+    """What its objects are numbered in: the file, or the file and the image."""
 
 
 class _Parsed(NamedTuple):
     path: str
     format: Format | None
-    annotations: Sequence[Annotation]
-    error: str
+    annotations: Sequence[Annotation] = ()
+    error: str = ""
+    data: bytes = b""
+    """Of files that need another file to be understood."""
+
+
+class _Claim(NamedTuple):
+    """That an annotation is about an image; the least claim on an image wins."""
+
+    is_far: bool
+    """Whether the file is called otherwise than the image."""
+    is_ambiguous: bool
+    is_broken: bool
+    is_empty: bool
+    path: str
+    match: Match
+    found: Found
 
 
 def read_annotations(folder: Folder, names: Sequence[str], findings: Findings) -> dict[str, Found]:
     """Return image_id -> what its annotation file says.
 
-    Images that an annotation fits alike are taken out of the folder; of several files that fit one
-    image, the one called most like it is used, then the first by name.
+    Of several files that fit one image, the one called most like it is used, then one that can be
+    read and has boxes, then the first by name. What fits several images alike goes to none.
 
     Args:
         folder: whose images they are.
@@ -50,114 +67,143 @@ def read_annotations(folder: Folder, names: Sequence[str], findings: Findings) -
     if not names:
         return {}
     index = ImageIndex(folder.image_ids)
-    claims = [
-        claim
-        for parsed in _parse_all(folder.uri, names)
-        for claim in _claims(parsed, index, findings)
-    ]
+    claims: list[_Claim] = []
+    for parsed in _parse_all(folder.uri, names, findings):
+        if parsed.format is None:
+            findings.append(Finding("unknown_file", parsed.path, parsed.error))
+        else:
+            claims += _claims(parsed, index, findings)
     pairs: dict[str, Found] = {}
-    for _, match, found in sorted(claims, key=lambda claim: (claim[0], claim[2].path)):
-        _take(folder, match, found, pairs, findings)
+    for claim in sorted(claims, key=lambda claim: claim[:5]):
+        _take(folder, claim, pairs, findings)
     return pairs
 
 
-def _parse_all(uri: str, names: Sequence[str]) -> Iterator[_Parsed]:
+def _parse_all(uri: str, names: Sequence[str], findings: Findings) -> Iterator[_Parsed]:
     """Parse every file; YOLO's come last, since the names of its classes are in another."""
-    class_names: list[str] = []
+    class_names: dict[str, list[str]] = {}
     waiting = []
-    for name, kind, data, parsed in _read_all(uri, names):
-        if parsed:
-            yield parsed
-        elif kind == Format.YOLO:
-            waiting.append((name, data))
-        else:
+    for parsed in _read_all(uri, names):
+        if parsed.format == Format.YOLO:
+            waiting.append(parsed)
+        elif parsed.format == Format.CLASS_NAMES:
             try:
-                class_names = parse_class_names(data, name)
+                class_names[parent(parsed.path)] = parse_class_names(parsed.data, parsed.path)
             except ValueError as error:
-                yield _Parsed(name, kind, (), str(error))
-    for name, data in waiting:
-        yield _parse(name, Format.YOLO, data, class_names)
+                findings.append(Finding("broken_annotation", parsed.path, str(error)))
+        else:
+            yield parsed
+    for parsed in waiting:
+        names_of_file = _nearest(class_names, parent(parsed.path))
+        yield _parse(parsed.path, Format.YOLO, parsed.data, names_of_file)
 
 
-def _read_all(
-    uri: str, names: Sequence[str]
-) -> Iterator[tuple[str, Format | None, bytes, _Parsed | None]]:
+def _nearest(class_names: Mapping[str, list[str]], folder: str) -> list[str]:
+    """Return the class names that lie nearest above a folder, or the only ones there are."""
+    while folder and folder not in class_names:
+        folder = parent(folder)
+    only = next(iter(class_names.values())) if len(class_names) == 1 else []
+    return class_names.get(folder, only)
+
+
+def _read_all(uri: str, names: Sequence[str]) -> Iterator[_Parsed]:
     """Read every file, several at a time, and parse those that need no other file for it."""
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
 
-    def read(chunk: Sequence[str]) -> list[tuple[str, Format | None, bytes, _Parsed | None]]:
+    def read(chunk: Sequence[str]) -> list[_Parsed]:
         return [_read(uri, name) for name in chunk]
 
     with ThreadPoolExecutor(storage.readers(uri)) as pool:
         yield from chain.from_iterable(pool.map(read, chunks))
 
 
-def _read(uri: str, name: str) -> tuple[str, Format | None, bytes, _Parsed | None]:
-    data = storage.read_bytes(f"{uri}/{name}")
+def _read(uri: str, name: str) -> _Parsed:
+    try:
+        data = storage.read_bytes(f"{uri}/{name}")
+    except PermissionError as error:
+        return _Parsed(name, None, error=str(error))
     kind = detect_format(name, data[:HEAD_BYTES])
     if kind in (Format.YOLO, Format.CLASS_NAMES):
-        return name, kind, data, None
-    return name, kind, b"", _parse(name, kind, data, [])
-
-
-def _parse(name: str, kind: Format | None, data: bytes, class_names: Sequence[str]) -> _Parsed:
+        return _Parsed(name, kind, data=data)
     if kind is None or kind == Format.LABELS:
-        return _Parsed(name, kind, (), f"{name}: is in no format of annotations")
+        return _Parsed(name, None, error=f"{name}: is in no format of annotations")
+    return _parse(name, kind, data, [])
+
+
+def _parse(name: str, kind: Format, data: bytes, class_names: Sequence[str]) -> _Parsed:
     try:
-        return _Parsed(name, kind, parse_file(kind, data, name, class_names), "")
+        return _Parsed(name, kind, parse_file(kind, data, name, class_names))
     except ValueError as error:
-        return _Parsed(name, kind, (), str(error))
+        return _Parsed(name, kind, error=str(error))
 
 
-def _claims(
-    parsed: _Parsed, index: ImageIndex, findings: Findings
-) -> Iterator[tuple[int, Match, Found]]:
-    """Give which images each annotation of a file means; 0 where no other file fits better."""
-    below = parsed.path.partition("/")[2] or parsed.path
-    by_stem = index.by_stem(below)
-    rank = 0 if by_stem.image_ids and stem(by_stem.image_ids[0]) == stem(below) else 1
-    if parsed.format is None and not by_stem.image_ids:
-        findings.append(Finding("unknown_file", parsed.path, parsed.error))
-    elif parsed.error:
-        yield rank, by_stem, Found(parsed.path, None, parsed.error)
+def _claims(parsed: _Parsed, index: ImageIndex, findings: Findings) -> Iterator[_Claim]:
+    """Give which images each annotation of a file means."""
+    by_stem = index.by_stem(parsed.path)
+    if parsed.error:
+        yield _claim(by_stem, Found(parsed.path, None, parsed.error))
     for annotation in parsed.annotations:
-        by_claim = index.by_claim(annotation.image)
-        match = by_claim
-        if parsed.format in _ONE_IMAGE and by_stem.image_ids:
-            match = by_stem._replace(kind=by_claim.kind)
-        yield rank, match, Found(parsed.path, annotation)
+        match = index.by_claim(annotation.image)
+        place = f"{parsed.path}: {annotation.image}"
+        if parsed.format in ONE_IMAGE:
+            place = parsed.path
+            if by_stem.image_ids:
+                match = _prefer_stem(by_stem, match, annotation, parsed.path, findings)
+        yield _claim(match, Found(parsed.path, annotation, place=place))
 
 
-def _take(
-    folder: Folder, match: Match, found: Found, pairs: dict[str, Found], findings: Findings
-) -> None:
+def _prefer_stem(
+    by_stem: Match, by_claim: Match, annotation: Annotation, path: str, findings: Findings
+) -> Match:
+    """Return the images that a file is called like, or the one of them that it names."""
+    if len(by_claim.image_ids) == 1 and by_claim.image_ids[0] in by_stem.image_ids:
+        return by_claim._replace(is_near=by_stem.is_near)
+    if by_claim.image_ids and not set(by_claim.image_ids) & set(by_stem.image_ids):
+        detail = f"it names {annotation.image!r}, and is called like {by_stem.image_ids[0]}"
+        findings.append(Finding("names_another", path, detail))
+    return by_stem._replace(kind=by_claim.kind)
+
+
+def _claim(match: Match, found: Found) -> _Claim:
+    images = match.image_ids
+    return _Claim(
+        is_far=not match.is_near,
+        is_ambiguous=len(images) > 1,
+        is_broken=found.annotation is None,
+        is_empty=found.annotation is None or not found.annotation.boxes,
+        path=found.path,
+        match=match,
+        found=found,
+    )
+
+
+def _take(folder: Folder, claim: _Claim, pairs: dict[str, Found], findings: Findings) -> None:
     """Give an annotation to the one image that it means, or say why it goes to none."""
-    free = [image_id for image_id in match.image_ids if image_id not in pairs]
-    if len(free) != 1 and found.annotation:
+    images, found = claim.match.image_ids, claim.found
+    is_taken = len(images) == 1 and images[0] not in pairs
+    if is_taken:
+        pairs[images[0]] = found
+        if claim.match.kind and found.annotation:
+            detail = f"it names its image {found.annotation.image!r}"
+            findings.append(Finding(claim.match.kind, found.path, detail))
+        return
+    findings.append(_unused(folder, images, found, pairs))
+    if found.annotation:
         findings += found.annotation.findings
-    if not match.image_ids:
-        findings.append(_without_image(folder, found))
-    elif not free:
-        image_id = match.image_ids[0]
-        reason = f"{folder.images}{image_id} goes with {pairs[image_id].path} already"
-        findings.append(Finding("annotated_twice", found.path, reason))
-    elif len(free) == 1:
-        pairs[free[0]] = found
-        if match.kind and found.annotation:
-            findings.append(
-                Finding(match.kind, found.path, f"it names its image {found.annotation.image!r}")
-            )
-    else:
-        reason = f"{' and '.join(free)} share {found.path}; give each image a name of its own"
-        findings += [Finding("ambiguous", f"{folder.images}{name}", reason) for name in free]
-        folder.image_ids.difference_update(free)
 
 
-def _without_image(folder: Folder, found: Found) -> Finding:
+def _unused(
+    folder: Folder, images: Sequence[str], found: Found, pairs: Mapping[str, Found]
+) -> Finding:
     if found.annotation is None:
         return Finding("broken_annotation", found.path, found.error)
     name = found.annotation.image
-    place = folder.images or "the folder"
-    return Finding(
-        "no_image", found.path, f"no image in {place} goes with this file, it names {name!r}"
-    )
+    if not images:
+        place = folder.images or "the folder"
+        detail = f"no image in {place} goes with this file, it names {name!r}"
+        return Finding("no_image", found.path, detail)
+    if len(images) > 1:
+        detail = f"{name!r} may be {' or '.join(images[:4])}; give each image a name of its own"
+        return Finding("ambiguous", found.path, detail)
+    detail = f"{folder.images}{images[0]} goes with {pairs[images[0]].path} already"
+    return Finding("annotated_twice", found.path, detail)

@@ -39,8 +39,8 @@ def clean_boxes(
     Where an Exif tag rotates the image, its boxes are taken to be drawn on the picture as shown,
     unless the annotation states the stored size and that is another than the shown one.
 
-    A side of exactly one pixel is no area, as one of none is: VOC includes both corners, so that
-    it makes one pixel of two corners on the same spot, which is a slip of the mouse.
+    Where a format includes both corners, a side of exactly one pixel is no area: it is made of two
+    corners on the same spot, which is a slip of the mouse.
 
     Args:
         annotation: what a file says of the image; its numbers are finite.
@@ -59,10 +59,11 @@ def clean_boxes(
         findings.append(_exif_finding(facts, where, is_turned=is_turned))
     if is_turned:
         boxes = [_turn_back(box, facts) for box in boxes]
+    is_inclusive = annotation.is_inclusive and not is_turned
     kept: dict[Box, None] = {}
     triples = zip(annotation.boxes, boxes, _numbers(annotation, where), strict=False)
     for stated, box, number in triples:
-        usable, kinds = _fit(box, facts.width, facts.height, min_box)
+        usable, kinds = _fit(box, facts.width, facts.height, min_box, is_inclusive)
         if usable in kept:
             kinds = [*kinds, "duplicate_box"]
         elif usable is not None:
@@ -134,8 +135,11 @@ def _numbers(annotation: Annotation, where: str) -> Iterator[int]:
     return (number for number in itertools.count(1) if f"{where}: object {number}" not in lost)
 
 
-def _fit(box: Box, width: int, height: int, min_box: float) -> tuple[Box | None, list[str]]:
+def _fit(
+    box: Box, width: int, height: int, min_box: float, is_inclusive: bool
+) -> tuple[Box | None, list[str]]:
     """Return what of a box is usable, if anything, and the kinds of what was wrong with it."""
+    pixel = 1 if is_inclusive else 0
     _, xmin, ymin, xmax, ymax = box
     is_inside = xmin >= 0 and ymin >= 0 and xmax <= width and ymax <= height
     shorter = min(xmax - xmin, ymax - ymin)
@@ -147,8 +151,8 @@ def _fit(box: Box, width: int, height: int, min_box: float) -> tuple[Box | None,
     kinds = []
     if num_swapped == 2:
         kinds.append("swapped_both")
-        box = Box(box.class_name, xmax, ymax, xmin, ymin)
-    if any(side <= 0 or side == 1 for side in (box.xmax - box.xmin, box.ymax - box.ymin)):
+        box = Box(box.class_name, xmax - pixel, ymax - pixel, xmin + pixel, ymin + pixel)
+    if any(side in (0, pixel) for side in (box.xmax - box.xmin, box.ymax - box.ymin)):
         return None, ["zero_area"]
     clipped = _clip(box, width, height)
     shorter = min(clipped.xmax - clipped.xmin, clipped.ymax - clipped.ymin)

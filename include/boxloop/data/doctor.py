@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from boxloop.data.findings import GRAVEST_FIRST, KINDS, NOTE, Finding
+from boxloop.data.folder import Findings
 from boxloop.data.source import Source, deal_parts, problem_of
 from boxloop.data.survey import survey_folder
 from boxloop.experiment import DataConfig
@@ -50,6 +51,8 @@ class Diagnosis:
     """The gravest first, then the most frequent."""
     problem: str | None
     """Why the data cannot be used at all, and what to do."""
+    image_uris: Mapping[str, str]
+    """Path below the folder to URI, of every image in it, usable or not."""
 
     @property
     def status(self) -> int:
@@ -67,11 +70,14 @@ def diagnose(uri: str, config: DataConfig, *, seed: int = 1) -> Diagnosis:
         config: the settings an import would have.
         seed: of the dealing.
     """
+    findings: Findings = []
     try:
-        source = deal_parts(survey_folder(uri, config), config, seed=seed)
-    except (ValueError, FileNotFoundError) as error:
-        return Diagnosis(uri, None, (), str(error))
-    return Diagnosis(uri, source, _by_kind(source.findings), problem_of(source))
+        survey = survey_folder(uri, config, findings)
+    except (ValueError, FileNotFoundError, PermissionError) as error:
+        return Diagnosis(uri, None, _by_kind(findings), str(error), {})
+    source = deal_parts(survey, config, seed=seed)
+    uris = {path: f"{survey.folder.uri}/{path}" for path in survey.paths}
+    return Diagnosis(uri, source, _by_kind(source.findings), problem_of(source), uris)
 
 
 def to_json(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -66,12 +66,21 @@ KINDS: Mapping[str, Kind] = {
         NOTE, "Path of another machine, or out of the folder", "only the file's name is used"
     ),
     "no_image": Kind(SET_ASIDE, "Annotation without an image", "it is not used"),
-    "ambiguous": Kind(SET_ASIDE, "Annotation that fits several images", "none of them is used"),
+    "ambiguous": Kind(SET_ASIDE, "Annotation that fits several images", "it is not used"),
+    "names_another": Kind(
+        NOTE, "File called like one image, naming another", "it goes to the one it is called like"
+    ),
     "annotated_twice": Kind(SET_ASIDE, "Image annotated by several files", "the first one is used"),
     "broken_annotation": Kind(
         SET_ASIDE, "Annotation that cannot be read", "neither it nor its image is used"
     ),
-    "unknown_file": Kind(NOTE, "File in no known format", "it is not used"),
+    "unknown_file": Kind(SET_ASIDE, "File in no known format of annotations", "it is not used"),
+    "unread_folder": Kind(
+        NOTE,
+        "Folder whose annotations are not read",
+        "data.annotations names it, if it is to be read",
+    ),
+    "bad_name": Kind(SET_ASIDE, "File name that is not UTF-8", "the file is not used; rename it"),
     "bad_row": Kind(SET_ASIDE, "Row of a table that cannot be used", "the row is skipped"),
     # images
     "leads_out": Kind(SET_ASIDE, "Link or path that leads out of the folder", "it is not followed"),
@@ -92,12 +101,20 @@ KINDS: Mapping[str, Kind] = {
         "Image rotated by an Exif tag",
         "training uses the stored pixels; boxes drawn on the rotated picture are turned back",
     ),
+    "duplicate_image": Kind(NOTE, "The same image twice", "both stay on one side of every split"),
     "label_without_box": Kind(
         NOTE, "Image-level label that no box of the image carries", "both are kept"
     ),
     # parts in the experiment
     "not_boxed": Kind(SET_ASIDE, "Held-out image without boxes", "it is not used"),
-    "no_usable_box": Kind(SET_ASIDE, "Annotation without a usable box", "its image is not used"),
+    "no_usable_box": Kind(
+        NOTE, "Annotation without a usable box", "its image counts as one without boxes"
+    ),
+    "no_pool": Kind(
+        NOTE,
+        "No image without boxes",
+        "active learning needs a pool: add images, or set data.boxed_share",
+    ),
     "no_label": Kind(SET_ASIDE, "Pool image without an image-level label", "it is not used"),
     "unknown_label": Kind(
         SET_ASIDE, "Pool image of a class that no training box has", "it is not used"

@@ -1,7 +1,8 @@
 """The user's folder: which files there are, and what its tables say of the images.
 
-images/**            images; without this folder, images are looked for everywhere
-annotations/**       boxes, in any format of data/formats; also labels/** and the top level
+images/**            images; without this folder, images and boxes are looked for everywhere
+annotations/**       boxes, in any format of data/formats; also labels/**, the top level, and
+                     beside the images
 truth/**             optional: true boxes of pool images, for measuring only
 image_labels.csv     optional: filename (below images/), image_label[, split]
 groups.csv           optional: path, group (near duplicates)
@@ -12,22 +13,37 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxloop import storage
 from boxloop.data.findings import Finding
+from boxloop.data.matching import name_of, parent
 from boxloop.data.splits import SPLITS
 from boxloop.experiment import DataConfig
 
 LABELS, GROUPS = "image_labels.csv", "groups.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+ANNOTATION_FOLDERS = ("annotations/", "labels/")
 ANNOTATION_SUFFIXES = (".xml", ".json", ".csv", ".txt", ".yaml", ".yml")
 LAYOUT = "see docs/your-data.md for what it may look like"
 _NOT_ANNOTATIONS = re.compile(
-    r"(readme|license|licence|stats|demo|requirements)\b.*", re.IGNORECASE
+    r"readme\b.*|licen[sc]e\b.*|(stats|demo)\.json|requirements\.txt", re.IGNORECASE
 )
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+    "pool": "pool",
+}
+"""What folders called so say of the images in them."""
+_NO_CLASS = {"images", "jpegimages", "img", "imgs", "photos", "data", *_SPLIT_FOLDERS}
+"""Folders that tell no class."""
 
 Findings = list[Finding]
 
@@ -64,7 +80,7 @@ def read_folder(uri: str, config: DataConfig, findings: Findings) -> Folder:
     names = _list_names(uri, findings)
     if not names:
         raise FileNotFoundError(f"{uri}: there is no such folder, or it is empty; {LAYOUT}")
-    folder = _sort_files(uri, names, config)
+    folder = _sort_files(uri, names, config, findings)
     if not folder.image_ids:
         raise FileNotFoundError(
             f"{uri}: there is nothing in images/ and no image elsewhere; {LAYOUT}"
@@ -80,49 +96,61 @@ def _list_names(uri: str, findings: Findings) -> list[str]:
     """Return the files below the folder, less links to what is not below it."""
     links = storage.links_out(uri)
     reason = "a link that is not followed; copy what it leads to"
-    findings += [Finding("leads_out", name, reason) for name in sorted(links)]
+    findings += [Finding("leads_out", _shown(name), reason) for name in sorted(links)]
     names = [found[len(uri) + 1 :] for found in storage.list_files(uri)]
-    return [name for name in names if name not in links]
+    odd = [name for name in names if _shown(name) != name]
+    reason = "its name is not UTF-8; rename it"
+    findings += [Finding("bad_name", _shown(name), reason) for name in odd]
+    return [name for name in names if name not in links and name not in odd]
 
 
-def _sort_files(uri: str, names: list[str], config: DataConfig) -> Folder:
+def _shown(name: str) -> str:
+    """Return a name with bytes that are no UTF-8 written out."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _sort_files(uri: str, names: list[str], config: DataConfig, findings: Findings) -> Folder:
     """Tell images, annotations and truth apart by where they lie and how they end."""
     images = "images/" if any(name.startswith("images/") for name in names) else ""
+    truth = [name for name in names if name.startswith("truth/")]
+    tables = [name for name in names if name.lower().endswith(ANNOTATION_SUFFIXES)]
     if images:
-        image_ids = {name.removeprefix(images) for name in names if name.startswith(images)}
+        image_ids = {
+            n.removeprefix(images) for n in set(names) - set(tables) if n.startswith(images)
+        }
     else:
-        image_ids = {name for name in names if name.lower().endswith(IMAGE_SUFFIXES)}
-    places = (f"{config.annotations}/",) if config.annotations else ("annotations/", "labels/", "")
-    annotations = [
-        name
-        for name in names
-        if name not in (LABELS, GROUPS) and _may_annotate(name, images, places)
-    ]
-    return Folder(uri, images, image_ids, annotations, _below("truth/", names))
+        image_ids = {n for n in names if n.lower().endswith(IMAGE_SUFFIXES)} - set(truth)
+    free = set(names) - set(truth) - {LABELS, GROUPS} - {images + name for name in image_ids}
+    annotations = sorted(name for name in free if _may_annotate(name, images, config.annotations))
+    unread = Counter(
+        parent(name) for name in (free - set(annotations)) & set(tables) if parent(name)
+    )
+    for folder, count in sorted(unread.items()):
+        findings.append(Finding("unread_folder", folder, f"{count} files that may hold boxes"))
+    return Folder(uri, images, image_ids, annotations, truth)
 
 
-def _may_annotate(name: str, images: str, places: tuple[str, ...]) -> bool:
-    """Whether a file may hold boxes: all that lies in a folder for them, else by its suffix."""
-    if any(place and name.startswith(place) for place in places):
+def _may_annotate(name: str, images: str, chosen: str | None) -> bool:
+    """Whether a file may hold boxes: all in a folder for them, elsewhere those of such suffixes."""
+    if chosen is not None:
+        return name.startswith(f"{chosen.rstrip('/')}/")
+    if name.lower().startswith(ANNOTATION_FOLDERS):
         return True
-    is_elsewhere = "/" in name if images else name.startswith("truth/")
-    if "" not in places or is_elsewhere or _NOT_ANNOTATIONS.fullmatch(name.rpartition("/")[2]):
-        return False
-    return name.lower().endswith(ANNOTATION_SUFFIXES)
-
-
-def _below(place: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.startswith(place)]
+    is_here = not images or name.startswith(images) or "/" not in name
+    is_one = name.lower().endswith(ANNOTATION_SUFFIXES)
+    return is_here and is_one and not _NOT_ANNOTATIONS.fullmatch(name_of(name))
 
 
 def _read_labels(folder: Folder, is_there: bool, pattern: str | None, findings: Findings) -> None:
-    """Take labels and splits from the table, and other labels from names of files or folders."""
+    """Take labels and splits from the table, and what it does not say from names of folders."""
     for image_id in folder.image_ids:
         folder.labels[image_id] = label_of_name(image_id, pattern)
+        if split := split_of_name(image_id):
+            folder.splits[image_id] = split
     if not is_there:
         return
     listed: set[str] = set()
-    rows = _read_csv(folder.uri, LABELS, ("filename", "image_label"))
+    rows = _read_csv(folder.uri, LABELS, ("filename",))
     for line, row in enumerate(rows, start=2):
         where = f"{LABELS}: row {line}"
         try:
@@ -146,12 +174,19 @@ def label_of_name(image_id: str, pattern: str | None) -> str | None:
     Args:
         image_id: path of the image.
         pattern: regular expression with a group named `label`, searched for in the path; None:
-            the name of the image's folder.
+            the name of the image's folder, unless it is one that says nothing of the image.
     """
     if pattern is None:
-        return image_id.rpartition("/")[0].rpartition("/")[2] or None
+        folder = name_of(parent(image_id))
+        return None if folder.lower() in _NO_CLASS else folder or None
     found = re.search(pattern, image_id)
     return found["label"] if found else None
+
+
+def split_of_name(image_id: str) -> str | None:
+    """Return the split that the folders of an image tell, as `test/a.jpg` does, or None."""
+    folders = [part.lower() for part in image_id.split("/")[:-1]]
+    return next((_SPLIT_FOLDERS[part] for part in folders if part in _SPLIT_FOLDERS), None)
 
 
 def _take_row(
@@ -164,7 +199,8 @@ def _take_row(
         findings.append(Finding("bad_row", f"{folder.images}{image_id}", reason))
         folder.image_ids.discard(image_id)
         return
-    folder.labels[image_id] = row["image_label"] or None
+    if "image_label" in row:
+        folder.labels[image_id] = row["image_label"] or None
     if split:
         folder.splits[image_id] = split
 
@@ -174,12 +210,17 @@ def _read_csv(uri: str, name: str, columns: tuple[str, ...]) -> list[dict[str, s
         text = storage.read_bytes(f"{uri}/{name}").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{name}: is not UTF-8 text ({error}); save it as UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="further")
-    found = [column.strip() for column in reader.fieldnames or []]
-    if missing := [column for column in columns if column not in found]:
-        raise ValueError(f"{name}: column {missing[0]} is missing; there are {', '.join(found)}")
-    reader.fieldnames = found
-    return [{key: str(value or "").strip() for key, value in row.items()} for row in reader]
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="further", strict=True)
+    try:
+        found = [column.strip() for column in reader.fieldnames or []]
+        if missing := [column for column in columns if column not in found]:
+            there = ", ".join(found)
+            raise ValueError(f"{name}: column {missing[0]} is missing; there are {there}")
+        reader.fieldnames = found
+        return [{key: str(value or "").strip() for key, value in row.items()} for row in reader]
+    except csv.Error as error:
+        where = f"{name}: line {reader.line_num}"
+        raise ValueError(f"{where}: {error}; is a quotation mark left open?") from error
 
 
 def _image_id(folder: Folder, name: str) -> str:

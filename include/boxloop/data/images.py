@@ -56,7 +56,7 @@ def read_facts(data: bytes, *, hash_pixels: bool) -> ImageFacts:
     Raises:
         ValueError: if it is no image of the formats above, too large, damaged or cut short.
     """
-    image = _open(data)
+    image = open_image(data)
     (width, height), mode, orientation = image.size, _mode(image, data), _orientation(image)
     dhash = None
     try:
@@ -103,7 +103,7 @@ def to_rgb(data: bytes) -> bytes:
     Raises:
         ValueError: as `read_facts`.
     """
-    image = _open(data)
+    image = open_image(data)
     if _format(image) in _AS_THEY_ARE:
         return data
     try:
@@ -116,7 +116,12 @@ def to_rgb(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _open(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
+    """Return an image of the formats above, not decoded yet.
+
+    Raises:
+        ValueError: if it is none, or has more pixels than Pillow's limit.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=tuple(_SUFFIXES))
     except UnidentifiedImageError:
@@ -174,7 +179,7 @@ def _check_end(image: Image.Image, data: bytes) -> None:
 def _decode(image: Image.Image, data: bytes) -> Image.Image:
     if image.format == "PNG":
         image.verify()  # check sums, which load() skips and TensorFlow does not
-        image = _open(data)
+        image = open_image(data)
     image.draft("L", _HASH_SIZE)
     image.load()
     return image

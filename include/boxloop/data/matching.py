@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
+_IMAGE_FOLDER = {"annotations": "images", "labels": "images", "xml": "images"}
+
 
 class Match(NamedTuple):
     """The images that a name may mean, and how it had to be bent to mean them."""
@@ -15,6 +17,8 @@ class Match(NamedTuple):
     """None, one, or several that it fits equally well."""
     kind: str | None = None
     """A key of findings.KINDS, such as case_differs; None for an exact match."""
+    is_near: bool = False
+    """Whether a file is called like the images by its whole path."""
 
 
 class ImageIndex:
@@ -39,7 +43,7 @@ class ImageIndex:
     def _by_lower(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)
         for image_id in sorted(self._ids):
-            name = _name(image_id).lower()
+            name = name_of(image_id).lower()
             for form in {name, stem(name)}:
                 found[form].append(image_id)
         return found
@@ -47,11 +51,15 @@ class ImageIndex:
     def by_stem(self, path: str) -> Match:
         """Return the images called like a file: of its path without suffix, or of its name alone.
 
+        A folder `annotations` or `labels` of the path stands for `images`.
+
         Args:
-            path: below the folder of annotations, as `a/b.xml` for the image `a/b.jpg`.
+            path: of the file, as `annotations/a/b.xml` for the image `a/b.jpg`.
         """
-        found = self._by_stem.get(stem(path)) or self._by_bare_stem.get(stem(_name(path)))
-        return Match(tuple(found or ()))
+        for form in _stems(path):
+            if found := self._by_stem.get(form):
+                return Match(tuple(found), is_near=True)
+        return Match(tuple(self._by_bare_stem.get(name_of(stem(path)), ())))
 
     def by_claim(self, claim: str) -> Match:
         r"""Return the images that a name inside a file means.
@@ -80,11 +88,25 @@ class ImageIndex:
         return Match(tuple(self._by_lower.get(name.lower(), ())), "case_differs")
 
 
+def _stems(path: str) -> tuple[str, str, str]:
+    """Return what the image of an annotation file may be called, without suffix."""
+    whole = stem(path)
+    below = whole.partition("/")[2] or whole
+    beside = "/".join(_IMAGE_FOLDER.get(part.lower(), part) for part in whole.split("/"))
+    return below, whole, beside
+
+
 def stem(path: str) -> str:
     """Return a path without its last suffix."""
     folder, slash, name = path.rpartition("/")
     return folder + slash + (name.rpartition(".")[0] or name)
 
 
-def _name(path: str) -> str:
+def name_of(path: str) -> str:
+    """Return the last part of a path."""
     return path.rpartition("/")[2]
+
+
+def parent(path: str) -> str:
+    """Return a path without its last part."""
+    return path.rpartition("/")[0]

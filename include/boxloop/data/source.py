@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -57,7 +57,7 @@ def read_source(uri: str, config: DataConfig, *, seed: int) -> Source:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if no experiment can be made of it: no boxes, no pool, nothing held out.
     """
-    source = deal_parts(survey_folder(uri, config), config, seed=seed)
+    source = deal_parts(survey_folder(uri, config, []), config, seed=seed)
     if problem := problem_of(source) or _pool_problem(source):
         raise ValueError(problem + _examples(source.set_aside))
     log.info("Read %d images, %d set aside", len(source.dataset.images), len(source.set_aside))
@@ -68,7 +68,10 @@ def deal_parts(survey: Survey, config: DataConfig, *, seed: int) -> Source:
     """Return the surveyed images with their splits and boxes, less those that no split can use."""
     findings = list(survey.findings)
     images = _assign(_table(survey, config), survey, config, seed, findings)
-    return _build(images, survey, findings)
+    source = _build(images, survey, findings)
+    if problem := _pool_problem(source):
+        return replace(source, findings=(*source.findings, Finding("no_pool", "images", problem)))
+    return source
 
 
 def problem_of(source: Source) -> str | None:
@@ -94,7 +97,7 @@ def _pool_problem(source: Source) -> str | None:
 def _table(survey: Survey, config: DataConfig) -> pd.DataFrame:
     """Return the readable images, with what the dealing needs to know beside the columns."""
     folder, facts, boxes = survey.folder, survey.facts, survey.boxes
-    images = pd.DataFrame({"image_id": list(facts)})
+    images = pd.DataFrame({"image_id": pd.Series(list(facts), dtype="string")})
     images["uri"] = f"{folder.uri}/{folder.images}" + images["image_id"]
     for name in ("sha256", "width", "height"):
         images[name] = [getattr(fact, name) for fact in facts.values()]
@@ -106,31 +109,30 @@ def _table(survey: Survey, config: DataConfig) -> pd.DataFrame:
     if config.given_splits:
         images["given"] = images["image_id"].map(folder.splits).astype("string")
     images["is_boxed"] = images["image_id"].isin(list(boxes))
-    most_frequent = images["image_id"].map({key: _main_class(of) for key, of in boxes.items()})
-    images["stratum"] = images["image_label"].fillna(most_frequent).fillna("")
+    rarest = images["image_id"].map(_rarest_classes(boxes)).astype("string")
+    images["stratum"] = rarest.fillna(images["image_label"]).fillna("")
     return images
 
 
 def _groups(survey: Survey) -> dict[str, str]:
-    """Return each image's near-duplicate group: as groups.csv says, else by looks."""
-    given = survey.folder.groups
-    hashes = {
-        name: fact.dhash
-        for name, fact in survey.facts.items()
-        if fact.dhash and not given.get(name)  # 0: a plain picture, which tells nothing
+    """Return each image's group: those alike by groups.csv, by looks, or byte for byte."""
+    # a hash of 0 is that of a plain picture, which tells nothing
+    hashes = {name: fact.dhash for name, fact in survey.facts.items() if fact.dhash}
+    given = {
+        name: key for name, key in survey.folder.groups.items() if name in survey.facts and key
     }
-    alike = group_near_duplicates(hashes)
-    return name_groups(
-        {
-            name: given.get(name) or alike.get(name) or fact.sha256
-            for name, fact in survey.facts.items()
-        }
-    )
+    digests = {name: fact.sha256 for name, fact in survey.facts.items()}
+    return name_groups(digests, group_near_duplicates(hashes), given)
 
 
-def _main_class(boxes: Sequence[Box]) -> str:
-    counts = Counter(box.class_name for box in boxes)
-    return min(counts, key=lambda name: (-counts[name], name), default="")
+def _rarest_classes(boxes: Boxes) -> dict[str, str]:
+    """Return of every boxed image the class that fewest images have: what a split may lack."""
+    classes = {image_id: {box.class_name for box in found} for image_id, found in boxes.items()}
+    counts = Counter(name for names in classes.values() for name in names)
+    return {
+        image_id: min(names, key=lambda name: (counts[name], name))
+        for image_id, names in classes.items()
+    }
 
 
 def _assign(
@@ -138,15 +140,6 @@ def _assign(
 ) -> pd.DataFrame:
     """Return the images with their splits, less those that no split can use."""
     boxes, place = survey.boxes, survey.folder.images
-    held_out = images["given"].isin(HELD_OUT)
-    unboxed = "in the {given} split without an annotation file: box it, or move it to the pool"
-    images = _set_aside(
-        images, held_out & ~images["is_boxed"], "not_boxed", unboxed, place, findings
-    )
-    empty = images["image_id"].isin([key for key, found in boxes.items() if not found])
-    trained = images["given"].fillna("train") == "train"
-    reason = "its annotation has no usable box"
-    images = _set_aside(images, empty & trained, "no_usable_box", reason, place, findings)
     images["split"] = assign_splits(
         images,
         seed=seed,
@@ -154,6 +147,9 @@ def _assign(
         validation_share=1 / (config.split_ratio + 1),
         previous=_previous_splits(config.previous),
     )
+    unboxed = images["split"].isin(HELD_OUT) & ~images["is_boxed"]
+    reason = "in the {split} split without a usable box: box it, or move it to the pool"
+    images = _set_aside(images, unboxed, "not_boxed", reason, place, findings)
     images = _part_near_duplicates(images, place, findings)
     if config.boxed_share < 1:
         train = images[images["split"] == "train"]
@@ -199,11 +195,10 @@ def _trained_classes(images: pd.DataFrame, boxes: Boxes) -> list[str]:
 def _set_aside(
     images: pd.DataFrame, is_out: pd.Series, kind: str, reason: str, place: str, findings: Findings
 ) -> pd.DataFrame:
-    columns = ["image_id", "image_label", "given"]
-    for image_id, label, given in images.loc[is_out, columns].itertuples(index=False):
-        findings.append(
-            Finding(kind, f"{place}{image_id}", reason.format(label=label, given=given))
-        )
+    columns = ["image_id", "image_label", "split"]
+    for image_id, label, split in images.loc[is_out, columns].itertuples(index=False):
+        detail = reason.format(label=label, split=split)
+        findings.append(Finding(kind, f"{place}{image_id}", detail))
     return images[~is_out].copy()
 
 
@@ -221,9 +216,7 @@ def _build(images: pd.DataFrame, survey: Survey, findings: Findings) -> Source:
             reason = f"boxes of class {name!r} dropped: no training image has one, box a few"
             findings.append(Finding("unknown_class", f"{survey.folder.images}{image_id}", reason))
     rows = images[list(IMAGE_COLUMNS)].reset_index(drop=True)
-    in_order = tuple(
-        sorted(set(findings), key=lambda found: (found.path, found.kind, found.detail))
-    )
+    in_order = tuple(sorted(findings, key=lambda found: (found.path, found.kind, found.detail)))
     return Source(Dataset(rows, _box_table(used)), _box_table(true), in_order)
 
 

@@ -1,8 +1,9 @@
 """Deal images to splits, so that an image's side hangs on the seed and its own name alone.
 
-A group of near duplicates is held out where the hash of the seed and its name, a number in
-[0, 1), is below the share: images that are added or go away change nothing for the others. Only
-classes too small for that are looked at as a whole, and `previous` keeps those where they were.
+A group of near duplicates is held out where the least hash of the seed and one of its images, a
+number in [0, 1), is below the share: images that are added or go away change nothing for other
+groups. Only classes too small for that are looked at as a whole. `previous` keeps every image where
+it was, whatever joins its group or class.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def deal(
     share takes, a larger one takes too.
 
     Args:
-        images: stratum and group; a group belongs to the stratum that most of its images are in.
+        images: image_id, stratum and group; a group has the stratum that most of its images have,
+            and the lowest of their ranks.
         share: of the groups, in (0, 1].
         seed: another seed, another choice.
         name: of what is dealt; another name, another choice.
@@ -94,11 +96,11 @@ def deal(
     if decided is None:
         decided = pd.Series(pd.NA, index=images.index)
     decided = decided.astype("Float64")
-    codes, names = pd.factorize(images["group"], sort=True)
-    group = pd.Series(codes, index=images.index)
+    group = pd.Series(pd.factorize(images["group"], sort=True)[0], index=images.index)
+    ranks = [_rank(f"{seed}/{name}/{image_id}") for image_id in images["image_id"].tolist()]
     groups = pd.DataFrame(
         {
-            "rank": [_rank(f"{seed}/{name}/{group}") for group in names.tolist()],
+            "rank": pd.Series(ranks, index=images.index).groupby(group).min(),
             "stratum": _most_frequent(group, images["stratum"]),
             "decided": decided.groupby(group).max(),
         }
@@ -118,16 +120,26 @@ def main_classes(boxes: pd.DataFrame) -> pd.Series:
     return _most_frequent(boxes["image_id"], boxes["class_name"])
 
 
-def name_groups(keys: Mapping[str, str]) -> dict[str, str]:
+def name_groups(*keyings: Mapping[str, str]) -> dict[str, str]:
     """Return each image's group, named after its first image: numbers may change, images not.
 
     Args:
-        keys: image_id to whatever near duplicates have in common.
+        keyings: each from image_id to what images that belong together have in common; the first
+            one has every image. Images in one group by any of them are in one group.
     """
-    first: dict[str, str] = {}
-    for image_id in sorted(keys):
-        first.setdefault(keys[image_id], image_id)
-    return {image_id: first[key] for image_id, key in keys.items()}
+    leader: dict[str, str] = {image_id: image_id for image_id in keyings[0]}
+
+    def find(image_id: str) -> str:
+        while leader[image_id] != image_id:
+            leader[image_id] = image_id = leader[leader[image_id]]
+        return image_id
+
+    for keying in keyings:
+        first: dict[str, str] = {}
+        for image_id, key in keying.items():
+            one, other = find(image_id), find(first.setdefault(key, image_id))
+            leader[max(one, other)] = min(one, other)
+    return {image_id: find(image_id) for image_id in leader}
 
 
 def split_table(dataset: Dataset) -> pd.DataFrame:

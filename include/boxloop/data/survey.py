@@ -32,9 +32,11 @@ class Survey:
     """What a folder holds, by image_id; only images that can be read."""
 
     folder: Folder
+    paths: frozenset[str]
+    """Every image file of the folder, below it, usable or not."""
     facts: dict[str, ImageFacts]
     boxes: Boxes
-    """Of images with an annotation; may be none that can be used."""
+    """Of images with at least one usable box."""
     truth: Boxes
     """True boxes of images, which nothing may train on."""
     labels: dict[str, str | None]
@@ -44,20 +46,25 @@ class Survey:
 class _Reading(NamedTuple):
     image_id: str
     facts: ImageFacts | None
-    boxes: list[Box] | None  # None: no annotation
+    boxes: list[Box]
     truth: list[Box]
     findings: Findings
 
 
-def survey_folder(uri: str, config: DataConfig) -> Survey:
+def survey_folder(uri: str, config: DataConfig, findings: Findings) -> Survey:
     """Read a folder of images and annotations, and check every file of it.
+
+    Args:
+        uri: a local folder or gs://bucket/prefix.
+        config: where things are, and how to read them.
+        findings: gets what is wrong, also where this raises; the survey's own are the same list.
 
     Raises:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if a table of the folder cannot be read.
     """
-    findings: Findings = []
     folder = read_folder(uri, config, findings)
+    paths = frozenset(f"{folder.images}{image_id}" for image_id in folder.image_ids)
     annotations = read_annotations(folder, folder.annotations, findings)
     truth = read_annotations(folder, folder.truth, findings)
     readings = _read_all(folder, annotations, truth, config)
@@ -65,13 +72,15 @@ def survey_folder(uri: str, config: DataConfig) -> Survey:
     labels = {name: _label(folder, annotations.get(name), name, config) for name in usable}
     survey = Survey(
         folder=folder,
+        paths=paths,
         facts={name: r.facts for name, r in usable.items() if r.facts},
-        boxes={name: r.boxes for name, r in usable.items() if r.boxes is not None},
+        boxes={name: r.boxes for name, r in usable.items() if r.boxes},
         truth={name: r.truth for name, r in usable.items()},
         labels=labels,
-        findings=[*findings, *chain.from_iterable(r.findings for r in readings)],
+        findings=findings,
     )
-    survey.findings.extend([*_label_findings(survey), *_name_findings(survey)])
+    findings += chain.from_iterable(reading.findings for reading in readings)
+    findings += [*_label_findings(survey), *_name_findings(survey), *_duplicates(survey)]
     return survey
 
 
@@ -102,14 +111,16 @@ def _read(
         data = storage.read_bytes(f"{folder.uri}/{path}")
         facts = read_facts(data, hash_pixels=config.near_duplicates)
     except (ValueError, PermissionError) as error:
-        return _Reading(image_id, None, None, [], [Finding("broken_image", path, str(error))])
+        return _Reading(image_id, None, [], [], [Finding("broken_image", path, str(error))])
     findings = findings_of(facts, path)
     if found is not None and found.annotation is None:
         broken = Finding("broken_annotation", path, found.error)
-        return _Reading(image_id, None, None, [], [*findings, broken])
-    boxes = _clean(found, facts, config, findings) if found else None
+        return _Reading(image_id, None, [], [], [*findings, broken])
+    boxes = _clean(found, facts, config, findings) if found else []
     if found is None:
         findings.append(Finding("no_annotation", path, "no file with boxes goes with it"))
+    elif not boxes:
+        findings.append(Finding("no_usable_box", path, f"{found.path} has no usable box of it"))
     if true is not None and true.annotation is None:
         findings.append(Finding("broken_annotation", true.path, true.error))
     truth = _clean(true, facts, config, findings) if true else []
@@ -120,7 +131,7 @@ def _clean(found: Found, facts: ImageFacts, config: DataConfig, findings: Findin
     if found.annotation is None:
         return []
     findings += found.annotation.findings
-    boxes, dirt = clean_boxes(found.annotation, facts, found.path, min_box=config.min_box)
+    boxes, dirt = clean_boxes(found.annotation, facts, found.place, min_box=config.min_box)
     findings += dirt
     rename = config.rename
     return (
@@ -161,3 +172,13 @@ def _name_findings(survey: Survey) -> Iterable[Finding]:
                 f"data.rename: {{{other!r}: {best!r}}}"
             )
             yield Finding("similar_names", "all files", detail)
+
+
+def _duplicates(survey: Survey) -> Iterable[Finding]:
+    """Find images that are the same byte for byte."""
+    first: dict[str, str] = {}
+    for image_id, facts in survey.facts.items():
+        original = first.setdefault(facts.sha256, image_id)
+        if original != image_id:
+            path = f"{survey.folder.images}{image_id}"
+            yield Finding("duplicate_image", path, f"the same file as {original}")

@@ -12,7 +12,6 @@ import pandas as pd
 
 from boxloop.data.dataset import DOUBTFUL, XYXY, Dataset
 from boxloop.data.doctor import Ailment, Diagnosis
-from boxloop.data.folder import IMAGE_SUFFIXES
 from boxloop.data.matching import ImageIndex
 from boxloop.data.splits import SPLITS
 from boxloop.report.environment import environment
@@ -156,8 +155,6 @@ def _shots(
 ) -> list[_DoctorShot]:
     """Return pictures of the images that a kind of finding is about, where they can be read."""
     shots: list[_DoctorShot] = []
-    if ailment.kind == "leads_out":  # nothing outside of the folder is read
-        return shots
     for path in dict.fromkeys(found.path.partition(": ")[0] for found in ailment.findings):
         uri = find(path)
         if thumbnail := read_thumbnail(uri, read) if uri else None:
@@ -168,15 +165,15 @@ def _shots(
 
 
 def _image_finder(diagnosis: Diagnosis) -> Callable[[str], str | None]:
-    """Return what gives the URI of the image that a file of the folder is, or is called like."""
-    uris = {} if diagnosis.source is None else _uris(diagnosis.source.dataset)
-    index = ImageIndex(uris)
+    """Return what gives the URI of the image that a file of the folder is, or is called like.
+
+    Only images that the survey has listed are ever found: no link, nothing outside of the folder.
+    """
+    index = ImageIndex(diagnosis.image_uris)
 
     def find(path: str) -> str | None:
-        if path.lower().endswith(IMAGE_SUFFIXES):
-            return f"{diagnosis.uri.rstrip('/')}/{path}"
-        found = index.by_stem(path.partition("/")[2] or path).image_ids
-        return uris[found[0]] if found else None
+        found = (path,) if path in diagnosis.image_uris else index.by_stem(path).image_ids
+        return diagnosis.image_uris[found[0]] if found else None
 
     return find
 

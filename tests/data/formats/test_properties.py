@@ -60,7 +60,11 @@ class Codec(NamedTuple):
 
 
 CODECS = {
-    "study_csv": Codec(build_study_csv, parse_study_csv, lambda a: replace(a, image_label=None)),
+    "study_csv": Codec(
+        build_study_csv,
+        parse_study_csv,
+        lambda a: replace(a, image_label=None, is_inclusive=True),
+    ),
     "kaggle_text": Codec(
         build_kaggle_text,
         parse_kaggle_text,

@@ -21,8 +21,8 @@ def study(rows: str) -> list[Annotation]:
 def test_study_counts_pixels_from_1_and_its_rows_are_gathered_by_image() -> None:
     # pixels 1 to 5 and 3 to 8, both included, are 5 x 6 pixels
     assert study(GOOD + "b.jpg,20,10,dog,1,1,1,1\n" + GOOD) == [
-        Annotation("a.jpg", (BOX, BOX), 640, 480),
-        Annotation("b.jpg", (Box("dog", 0, 0, 1, 1),), 20, 10),
+        Annotation("a.jpg", (BOX, BOX), 640, 480, is_inclusive=True),
+        Annotation("b.jpg", (Box("dog", 0, 0, 1, 1),), 20, 10, is_inclusive=True),
     ]
 
 
@@ -32,8 +32,12 @@ def test_study_columns_are_found_by_name() -> None:
         b'train,8,5,3, 1 ,"cat, black",480,640,"a, b.jpg"\r\n'
     )
     assert parse_study_csv(data, "a.csv") == [
-        Annotation("a, b.jpg", (Box("cat, black", 0, 2, 5, 8),), 640, 480)
+        Annotation("a, b.jpg", (Box("cat, black", 0, 2, 5, 8),), 640, 480, is_inclusive=True)
     ]
+
+
+def test_the_unicode_text_of_spreadsheets_is_read() -> None:
+    assert parse_study_csv((HEADER + GOOD).encode("utf-16"), "a.csv") == study(GOOD)
 
 
 def test_study_is_written_as_it_is_read() -> None:
@@ -91,7 +95,7 @@ def test_unusual_coordinates_of_the_study_are_noted_once() -> None:
             "column class is missing; there are 'filename, width, height, label'",
             id="other column",
         ),
-        pytest.param(b"\xff\xfe", "a.csv: is not UTF-8 text .*; save it as UTF-8", id="UTF-16"),
+        pytest.param(b"\xfc", "a.csv: is not UTF-8 text .*; save it as UTF-8", id="Latin-1"),
         pytest.param(
             HEADER.encode() + b"x\n", "a.csv: row 2: has 1 columns, it needs 8", id="no image"
         ),

@@ -28,7 +28,7 @@ def test_first_pixel_is_1_in_voc_and_0_here_and_the_max_edge_is_past_the_last_pi
     )
     # pixels 1 to 5 and 3 to 8, both included, are 5 x 6 pixels
     assert parse_voc(data, "a.xml") == Annotation(
-        "a.jpg", (Box("king", 0, 2, 5, 8),), width=20, height=10, depth=3
+        "a.jpg", (Box("king", 0, 2, 5, 8),), width=20, height=10, depth=3, is_inclusive=True
     )
 
 
@@ -66,7 +66,7 @@ def test_round_trip_is_exact(box: Box) -> None:
 @pytest.mark.parametrize("size", ["?", "", "0", "-3", "1.5", "9" * 5000, "²"])
 def test_size_is_none_where_the_file_has_none(size: str) -> None:
     data = voc(f"<size><width>{size}</width></size>")
-    assert parse_voc(data, "a.xml") == Annotation("", ())
+    assert parse_voc(data, "a.xml") == Annotation("", (), is_inclusive=True)
 
 
 @pytest.mark.parametrize(

@@ -37,5 +37,7 @@ class Annotation:
     """The class that the file gives the whole image."""
     is_relative: bool = False
     """Whether boxes are shares of the image's width and height, in [0, 1], and not pixels."""
+    is_inclusive: bool = False
+    """Whether the file counts the pixels of both corners in, as VOC does; boxes here never do."""
     findings: tuple[Finding, ...] = ()
     """What of the file could not be read, or was read in spite of its form."""

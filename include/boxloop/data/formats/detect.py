@@ -52,7 +52,7 @@ _YAML = (".yaml", ".yml")
 _CLASS_LISTS = ("classes", "class_names", "labels", "names", "predefined_classes")
 _PROLOG = (("<?", "?>"), ("<!--", "-->"), ("<!", ">"))
 _ROOT = re.compile(r"<([\w:.-]+)")
-_COCO = re.compile(r'\{\s*"(info|licenses|images|annotations|categories|type)"\s*:')
+_COCO = re.compile(r'"(info|licenses|images|annotations|categories)"\s*:')
 _TASKS = re.compile(r'\[\s*\{\s*"')
 _NAMES = re.compile(r"^[\"']?names[\"']?\s*:", re.MULTILINE)
 
@@ -131,7 +131,7 @@ def _detect_xml(text: str, *, is_xml: bool) -> Format | None:
 
 
 def _detect_json(text: str) -> Format | None:
-    if _COCO.match(text):
+    if text.startswith("{") and _COCO.search(text):
         return Format.COCO
     is_tasks = _TASKS.match(text) and ('"annotations"' in text or '"data"' in text)
     return Format.LABEL_STUDIO if is_tasks else None

@@ -19,6 +19,7 @@ class Draft:
     height: int | None = None
     image_label: str | None = None
     is_relative: bool = False
+    is_inclusive: bool = False
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, found: Box | Finding) -> None:
@@ -47,6 +48,7 @@ def finish(drafts: Iterable[Draft], strays: Sequence[Finding]) -> list[Annotatio
             height=draft.height,
             image_label=draft.image_label,
             is_relative=draft.is_relative,
+            is_inclusive=draft.is_inclusive,
             findings=tuple(draft.findings),
         )
         for draft in drafts

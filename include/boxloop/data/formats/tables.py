@@ -77,10 +77,11 @@ def build_study_csv(annotations: Iterable[Annotation]) -> bytes:
 
 
 def parse_kaggle_text(data: bytes, where: str) -> list[Annotation]:
-    """Return the annotations in lines of KAGGLE_COLUMNS: no header, from 0, max edge exclusive.
+    """Return the annotations in lines of KAGGLE_COLUMNS: from 0, max edge exclusive.
 
     Args:
-        data: the file's bytes. A row with a path only, as `a.jpg,,,,,`, is an image without boxes.
+        data: the file's bytes, with a header or without. A row with a path only, as `a.jpg,,,,,`,
+            is an image without boxes.
         where: name of the file, for messages.
 
     Returns:
@@ -93,7 +94,8 @@ def parse_kaggle_text(data: bytes, where: str) -> list[Annotation]:
     layout = _Layout(0, (5, 1, 2, 3, 4), (), low_offset=0)
 
     def parse(rows: Iterator[_Row]) -> list[Annotation]:
-        return finish(*_gather(enumerate(rows, start=1), layout, where))
+        numbered = ((n, row) for n, row in enumerate(rows, start=1) if not _is_header(row))
+        return finish(*_gather(numbered, layout, where))
 
     return _parse_rows(decode_text(data, where), parse)
 
@@ -143,7 +145,9 @@ def _gather(
         draft = drafts.get(image)
         if draft is None:
             size = [parse_size(row[place]) for place in layout.size] or [None, None]
-            draft = drafts[image] = Draft(image, width=size[0], height=size[1])
+            draft = drafts[image] = Draft(
+                image, width=size[0], height=size[1], is_inclusive=layout.low_offset == 1
+            )
         found = _parse_box(pick(row), layout.low_offset, where, number)
         if found is not None:
             draft.add(found)
@@ -168,6 +172,10 @@ def _parse_box(
     if not name:
         return Finding("no_name", f"{where}: row {number}", "its class is empty")
     return Box(name, xmin, ymin, xmax, ymax)
+
+
+def _is_header(row: _Row) -> bool:
+    return row is not None and tuple(text.strip().lower() for text in row) == KAGGLE_COLUMNS
 
 
 def _unusable(row: _Row, num_needed: int) -> str:

@@ -58,13 +58,14 @@ def number_text(number: Decimal) -> str:
 
 
 def decode_text(data: bytes, where: str) -> str:
-    """Return text less its byte order mark.
+    """Return text less its byte order mark, which also tells UTF-16 (Excel's "Unicode text").
 
     Raises:
-        ValueError: if it is not UTF-8.
+        ValueError: if it is neither.
     """
+    is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: is not UTF-8 text ({error}); save it as UTF-8") from error
 

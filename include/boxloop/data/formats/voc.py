@@ -64,6 +64,7 @@ def parse_voc(data: bytes, where: str) -> Annotation:
         width=parse_size(root.findtext("size/width")),
         height=parse_size(root.findtext("size/height")),
         depth=parse_size(root.findtext("size/depth")),
+        is_inclusive=True,
         findings=(*findings, *coordinate_notes(boxes, where)),
     )
 
