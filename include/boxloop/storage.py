@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def read_bytes(uri: str) -> bytes:
         FileNotFoundError: if there is none.
     """
     if not is_remote(uri):
-        with open(uri, "rb") as file:  # a Path would take a third of the time of a small file
+        with open(uri, "rb", buffering=0) as file:  # small files: half the time of a Path's
             return file.read()
     from google.api_core.exceptions import NotFound
 
@@ -80,8 +80,11 @@ def write_json(uri: str, value: Any) -> None:
 
 
 def readers(uri: str) -> int:
-    """Return how many threads read from there at once with profit."""
-    return 16 if is_remote(uri) else os.cpu_count() or 1
+    """Return how many threads read small files from there at once with profit.
+
+    Local ones take less time to read than threads take to pass Python's lock around.
+    """
+    return 16 if is_remote(uri) else 1
 
 
 def exists(uri: str) -> bool:
@@ -157,9 +160,16 @@ def working_folder(uri: str) -> Iterator[Path]:
 
 
 def read_ahead(uris: Iterable[str], *, limit: int = 64) -> Iterator[bytes]:
-    """Read objects in order, several at a time, `limit` of them in memory at the most."""
+    """Read objects in order; of remote ones several at a time, `limit` in memory at the most."""
     stream = iter(uris)
-    with ThreadPoolExecutor(16) as pool:
+    first = next(stream, None)
+    if first is None:
+        return
+    stream = chain([first], stream)
+    if not is_remote(first):
+        yield from map(read_bytes, stream)
+        return
+    with ThreadPoolExecutor(readers(first)) as pool:
         waiting = deque(pool.submit(read_bytes, uri) for uri in islice(stream, limit))
         while waiting:
             data = waiting.popleft().result()

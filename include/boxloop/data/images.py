@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ _SUFFIXES = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
+_KNOWN_SUFFIXES = frozenset(suffix for own in _SUFFIXES.values() for suffix in own)
 _GREY_MODES = ("1", "L", "LA", "LA;16", "I", "I;16", "I;16B", "I;16L", "F")
 _DAMAGED = "the image is damaged or cut short ({}); export it again"
 _EXIF_ORIENTATION = 0x0112
@@ -78,9 +78,8 @@ def findings_of(facts: ImageFacts, name: str) -> list[Finding]:
         name: its path below the data folder.
     """
     found = []
-    suffix = PurePosixPath(name).suffix
-    others = [format_ for format_, own in _SUFFIXES.items() if suffix.lower() in own]
-    if others and facts.format not in others:
+    suffix = name[name.rfind(".") :].lower()
+    if suffix in _KNOWN_SUFFIXES and suffix not in _SUFFIXES[facts.format]:
         found.append(Finding("wrong_suffix", name, f"{facts.format} named {suffix}"))
     if facts.mode in _GREY_MODES:
         found.append(Finding("greyscale", name, f"mode {facts.mode}"))

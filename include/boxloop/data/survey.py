@@ -5,9 +5,12 @@ What an import uses and what `boxloop doctor` reports both come from here.
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -65,9 +68,10 @@ def survey_folder(uri: str, config: DataConfig, findings: Findings) -> Survey:
     """
     folder = read_folder(uri, config, findings)
     paths = frozenset(f"{folder.images}{image_id}" for image_id in folder.image_ids)
-    annotations = read_annotations(folder, folder.annotations, findings)
-    truth = read_annotations(folder, folder.truth, findings)
-    readings = _read_all(folder, annotations, truth, config)
+    with _no_garbage():
+        annotations = read_annotations(folder, folder.annotations, findings)
+        truth = read_annotations(folder, folder.truth, findings)
+        readings = _read_all(folder, annotations, truth, config)
     usable = {r.image_id: r for r in readings if r.facts}
     labels = {name: _label(folder, annotations.get(name), name, config) for name in usable}
     survey = Survey(
@@ -84,6 +88,18 @@ def survey_folder(uri: str, config: DataConfig, findings: Findings) -> Survey:
     return survey
 
 
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Keep the collector from looking through millions of objects that all stay: a tenth faster."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _read_all(
     folder: Folder,
     annotations: Mapping[str, Found],
@@ -98,7 +114,8 @@ def _read_all(
             _read(folder, name, annotations.get(name), truth.get(name), config) for name in chunk
         ]
 
-    with ThreadPoolExecutor(storage.readers(folder.uri)) as pool:
+    decoders = (os.cpu_count() or 1) if config.near_duplicates else 1  # decoding frees the lock
+    with ThreadPoolExecutor(max(decoders, storage.readers(folder.uri))) as pool:
         return list(chain.from_iterable(pool.map(read, chunks)))
 
 

@@ -58,12 +58,14 @@ def parse_voc(data: bytes, where: str) -> Annotation:
         findings.append(Finding("reordered", where, detail))
     if _ELSEWHERE.match(path := (root.findtext("path") or "").strip()):
         findings.append(Finding("foreign_path", where, f"<path> is {path[:200]!r}"))
+    size = root.find("size")
+    sizes = {child.tag: child.text for child in size} if size is not None else {}
     return Annotation(
         image=(root.findtext("filename") or "").strip(),
         boxes=tuple(boxes),
-        width=parse_size(root.findtext("size/width")),
-        height=parse_size(root.findtext("size/height")),
-        depth=parse_size(root.findtext("size/depth")),
+        width=parse_size(sizes.get("width")),
+        height=parse_size(sizes.get("height")),
+        depth=parse_size(sizes.get("depth")),
         is_inclusive=True,
         findings=(*findings, *coordinate_notes(boxes, where)),
     )
