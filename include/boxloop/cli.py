@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import yaml
-
-from boxloop import child, steps
-from boxloop.experiment import CONFIGS
+from boxloop import child, data_cli, steps
+from boxloop.experiment import CONFIGS, parse_setting
+from boxloop.terminal import printable
 
 DEMO = "configs/experiments/demo.yaml"
 
@@ -23,18 +22,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stdout)
-    for name in ("absl", "h5py", "httpx", "matplotlib", "urllib3"):
+    for name in ("absl", "h5py", "httpx", "matplotlib", "PIL", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, PermissionError) as error:
         if options.verbose:
             raise
-        sys.stderr.write(f"boxloop: error: {error}\n")
+        sys.stderr.write(f"boxloop: error: {printable(str(error))}\n")
         return child.INPUT_ERROR
     except RuntimeError as error:
-        sys.stderr.write(f"boxloop: error: {error}\n")
+        sys.stderr.write(f"boxloop: error: {printable(str(error))}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("boxloop: interrupted; run the same command again to go on\n")
@@ -80,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data", help="data location, for an experiment file that names none")
     demo.set_defaults(command=_demo)
 
+    data_cli.add_commands(commands)
+
     airflow = commands.add_parser("airflow", help="keep Airflow up until Ctrl-C")
     airflow.set_defaults(command=_airflow)
     return parser
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from boxloop.local_run import run_experiment
 
-    overrides: dict[str, Any] = dict(_setting(text) for text in options.set)
+    overrides: dict[str, Any] = dict(parse_setting(text) for text in options.set)
     overrides["oracle.mode"] = options.oracle or overrides.get("oracle.mode")
     overrides["seed"] = overrides.get("seed") if options.seed is None else options.seed
     overrides["rounds"] = overrides.get("rounds") if options.rounds is None else options.rounds
@@ -98,13 +99,6 @@ def _run(options: argparse.Namespace) -> int:
     )
     sys.stdout.write(f"Report: {value['report_uri']}\n")
     return 0
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set takes NAME=VALUE, such as train.steps=50, got {text!r}")
-    return name, yaml.safe_load(value)
 
 
 def _step(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ anything is trained.
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,9 +42,22 @@ class DataConfig:
     """Where the images are, and which of them play which part."""
 
     uri: str | None = None
-    """Folder or gs:// prefix with images/, annotations/ and image_labels.csv."""
+    """Folder or gs:// prefix with images, annotations and labels, see docs/your-data.md."""
     drawn: DrawnConfig | None = None
     """Draw the demo data set into `uri` first, if it is not there yet."""
+    annotations: str | None = None
+    """Sub-folder with the files that hold boxes; by default annotations/, labels/ and the top."""
+    label_pattern: str | None = None
+    """Regular expression whose group `label`, found in an image's path, is its image-level label:
+    `(?P<label>[a-z]+)_\\d+`. By default the label is the name of the image's folder."""
+    rename: dict[str, str] = field(default_factory=dict)
+    """Class names to be read as others, such as {King: king}; for boxes and labels."""
+    min_box: float = 1.0
+    """Boxes with a side shorter than this many pixels are dropped."""
+    near_duplicates: bool = True
+    """Keep images that look alike on one side of every split. Costs decoding each image once."""
+    previous: str | None = None
+    """Folder of an earlier dataset version: its images keep their splits, also as the data grow."""
     given_splits: bool = True
     """Follow the `split` column of image_labels.csv; else deal all images anew."""
     split_ratio: float = 9.0
@@ -60,6 +74,8 @@ class DataConfig:
         _check(
             0 < self.boxed_share <= 1, f"data.boxed_share must be in (0, 1], got {self.boxed_share}"
         )
+        _check(self.min_box >= 0, f"data.min_box must be >= 0, got {self.min_box}")
+        _check_pattern(self.label_pattern)
         _check(
             bool(self.uri) or self.drawn is not None,
             "data.uri is empty: name the folder with images/, annotations/ and image_labels.csv",
@@ -180,6 +196,28 @@ def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Exp
     return experiment
 
 
+def build_data_config(settings: Mapping[str, Any]) -> DataConfig:
+    """Return settings of data alone, such as {"uri": "photos", "min_box": 4}.
+
+    Raises:
+        ValueError: if one is unknown, of the wrong type or out of bounds.
+    """
+    config: DataConfig = _build(DataConfig, dict(settings), "data.")
+    return config
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return name and value of a setting such as `train.steps=50`; values are YAML.
+
+    Raises:
+        ValueError: if there is no `=` in it.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes NAME=VALUE, such as train.steps=50, got {text!r}")
+    return name, yaml.safe_load(value)
+
+
 def experiment_yaml(experiment: Experiment) -> bytes:
     """Return the experiment with every setting written out, as `read_experiment` reads it."""
     return yaml.safe_dump(dataclasses.asdict(experiment), sort_keys=False).encode()
@@ -254,6 +292,19 @@ def _convert(expected: Any, value: Any, name: str) -> Any:
         wanted = " or ".join(option.__name__ for option in options)
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
     return value
+
+
+def _check_pattern(pattern: str | None) -> None:
+    try:
+        is_fine = pattern is None or "label" in re.compile(pattern).groupindex
+    except re.error:
+        is_fine = False
+    example = "(?P<label>[a-z]+)_[0-9]+"
+    _check(
+        is_fine,
+        f"data.label_pattern must be a regular expression with a group named label, such as "
+        f"{example}, got {pattern!r}",
+    )
 
 
 def _check(is_fine: bool, message: str) -> None:

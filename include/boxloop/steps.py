@@ -30,7 +30,6 @@ from boxloop.plan import plan_rounds
 if TYPE_CHECKING:
     import pandas as pd
 
-    from boxloop.data.dataset import Dataset
 
 __all__ = [
     "CHILD_TASKS",
@@ -102,20 +101,17 @@ def parse_annotations(run: Run, round_number: int) -> Value:
 
 
 def write_tfrecords(run: Run, round_number: int) -> Value:
-    """Write the examples that this round adds, and list all shards to train and evaluate on."""
+    """Write the examples that this round adds or changes, and list all shards."""
     from boxloop.data.dataset import read_dataset
-    from boxloop.records import write_shards
+    from boxloop.records import read_manifest, shard_uris, write_records
 
     dataset = read_dataset(run.dataset(round_number))
-    if round_number == 1:
-        added = {name: dataset.split(name) for name in ("train", "validation", "test")}
-        shards: dict[str, list[str]] = {name: [] for name in added}
-    else:
-        added = {"train": _adopted_images(dataset, round_number - 1)}
-        shards = task_value("write_tfrecords", run.uri, round_number - 1)["shards"]
-    for split, images in added.items():
-        shards[split] += write_shards(run.records(round_number), split, images, dataset)
-    return {"shards": shards, "examples": len(dataset.training_images)}
+    previous = read_manifest(run.records(round_number - 1)) if round_number > 1 else None
+    manifest = write_records(run.records(round_number), dataset, previous)
+    return {
+        "shards": {name: shard_uris(manifest, name) for name in ("train", "validation", "test")},
+        "examples": len(dataset.training_images),
+    }
 
 
 def train(run: Run, round_number: int) -> Value:
@@ -289,11 +285,6 @@ def _candidates(run: Run, round_number: int) -> pd.DataFrame:
 
     candidates = read_dataset(run.dataset(round_number)).candidates
     return candidates.iloc[:0] if _read_experiment(run).oracle.mode == NO_ORACLE else candidates
-
-
-def _adopted_images(dataset: Dataset, round_number: int) -> pd.DataFrame:
-    adopted = dataset.boxes.loc[dataset.boxes["round"] == round_number, "image_id"]
-    return dataset.images[dataset.images["image_id"].isin(adopted)]
 
 
 def _detect(

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ def read_bytes(uri: str) -> bytes:
         FileNotFoundError: if there is none.
     """
     if not is_remote(uri):
-        return Path(uri).read_bytes()
+        with open(uri, "rb", buffering=0) as file:  # small files: half the time of a Path's
+            return file.read()
     from google.api_core.exceptions import NotFound
 
     bucket, key = _bucket(uri)
@@ -77,6 +79,14 @@ def write_json(uri: str, value: Any) -> None:
     write_bytes(uri, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
+def readers(uri: str) -> int:
+    """Return how many threads read small files from there at once with profit.
+
+    Local ones take less time to read than threads take to pass Python's lock around.
+    """
+    return 16 if is_remote(uri) else 1
+
+
 def exists(uri: str) -> bool:
     """Whether there is an object at this URI."""
     if not is_remote(uri):
@@ -96,10 +106,18 @@ def list_files(folder_uri: str) -> list[str]:
         bucket, key = _bucket(folder_uri.rstrip("/") + "/")
         names = _blob_names(bucket, key)
     else:
-        folder = Path(folder_uri)
-        names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+        names = [name for name, entry in _walk(folder_uri) if _is_file(entry)]
     base = folder_uri.rstrip("/")
     return sorted(f"{base}/{name}" for name in names if not _is_hidden(name))
+
+
+def links_out(folder_uri: str) -> set[str]:
+    """Return names below a local folder of links that lead out of it, or to another folder."""
+    if is_remote(folder_uri):
+        return set()
+    folder = Path(folder_uri).resolve()
+    links = ((name, entry) for name, entry in _walk(folder_uri) if entry.is_symlink())
+    return {name for name, entry in links if not _leads_to_file_in(folder, entry)}
 
 
 @contextlib.contextmanager
@@ -142,9 +160,16 @@ def working_folder(uri: str) -> Iterator[Path]:
 
 
 def read_ahead(uris: Iterable[str], *, limit: int = 64) -> Iterator[bytes]:
-    """Read objects in order, several at a time, `limit` of them in memory at the most."""
+    """Read objects in order; of remote ones several at a time, `limit` in memory at the most."""
     stream = iter(uris)
-    with ThreadPoolExecutor(16) as pool:
+    first = next(stream, None)
+    if first is None:
+        return
+    stream = chain([first], stream)
+    if not is_remote(first):
+        yield from map(read_bytes, stream)
+        return
+    with ThreadPoolExecutor(readers(first)) as pool:
         waiting = deque(pool.submit(read_bytes, uri) for uri in islice(stream, limit))
         while waiting:
             data = waiting.popleft().result()
@@ -216,6 +241,31 @@ def _blob_names(bucket: Bucket, prefix: str) -> list[str]:
     """Return names below a prefix, less the empty objects that consoles make for folders."""
     names = [blob.name for blob in bucket.list_blobs(prefix=prefix)]
     return [name.removeprefix(prefix) for name in names if not name.endswith("/")]
+
+
+def _walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Give name and entry of all below a local folder but real folders; links are not followed."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{name}/")
+            else:
+                yield name, entry
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _leads_to_file_in(folder: Path, link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_file() and Path(link).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def _is_hidden(relative: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from boxloop.data.examples import build_shard, encode_example, frame
-from boxloop.data.formats.voc import Box
+from boxloop.data.formats.annotation import Box
 
 JPEG = b"\xff\xd8" + bytes(range(256)) * 2  # never decoded, so it need not be a picture
 BOXES = [Box("ace", 0, 10, 50, 20), Box("größe", 25, 0, 100, 40)]
@@ -19,6 +19,9 @@ def encode(**changed: Any) -> bytes:
         "height": 40,
         "boxes": BOXES,
         "class_ids": [1, 200],
+        "origins": ["human", "adopted"],
+        "scores": [1.0, 0.75],
+        "weights": [1.0, 0.5],
     }
     return encode_example(JPEG, **{**arguments, **changed})
 
@@ -43,13 +46,16 @@ def test_image_is_in_the_example_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        pytest.param({"class_ids": [1]}, "x/a.jpg: 2 boxes need as many ids, got 1", id="too few"),
+        pytest.param({"class_ids": [1]}, "x/a.jpg: 2 boxes need as many ids: 1", id="too few"),
+        pytest.param({"origins": []}, "2 boxes need as many origins: 0", id="no origins"),
+        pytest.param({"scores": [1.0]}, "2 boxes need as many scores: 1", id="one score"),
+        pytest.param({"weights": [1.0] * 3}, "as many weights: 3", id="three weights"),
         pytest.param({"class_ids": [0, 1]}, "class ids start at 1, got 0", id="background"),
         pytest.param({"source_id": 2**24}, "source_id must be in", id="not exact in float32"),
         pytest.param({"source_id": -1}, "source_id must be in", id="negative"),
     ],
 )
-def test_ids_that_do_not_fit_are_refused(changed: dict[str, Any], message: str) -> None:
+def test_what_does_not_fit_the_boxes_is_refused(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         encode(**changed)
 
@@ -59,7 +65,10 @@ def test_ids_that_do_not_fit_are_refused(changed: dict[str, Any], message: str) 
 def test_tensorflow_reads_what_was_written(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    records = [encode(), encode(boxes=[], class_ids=[])]
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("boxes", "class_ids", "origins", "scores", "weights"), ()
+    )
+    records = [encode(), encode(**nothing)]
     path = tmp_path / "train-00000-of-00001.tfrecord"
     path.write_bytes(build_shard(records))
     read = [item.numpy() for item in tf.data.TFRecordDataset(str(path))]
@@ -86,6 +95,9 @@ def test_tensorflow_reads_what_was_written(tmp_path: Path) -> None:
     assert boxed["image/object/class/label"].int64_list.value[:] == [1, 200]
     assert boxed["image/object/class/text"].bytes_list.value[:] == [b"ace", "größe".encode()]
     assert boxed["image/object/is_crowd"].int64_list.value[:] == [0, 0]
+    assert boxed["image/object/origin"].bytes_list.value[:] == [b"human", b"adopted"]
+    assert boxed["image/object/score"].float_list.value[:] == [1, 0.75]
+    assert boxed["image/object/weight"].float_list.value[:] == [1, 0.5]
     assert sorted(empty) == sorted(boxed)
     assert empty["image/object/bbox/xmin"].WhichOneof("kind") == "float_list"
     # protobuf's own deterministic form is the very same

@@ -1,65 +1,16 @@
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.data.folders import BOX, HEIGHT, REAL_DATA, WIDTH, Data, picture
 
 from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS
-from boxloop.data.formats.voc import Box, build_voc
+from boxloop.data.formats.annotation import Box
+from boxloop.data.formats.voc import build_voc
 from boxloop.data.source import Source, read_source
 from boxloop.experiment import DataConfig
-
-REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-WIDTH, HEIGHT = 40, 30
-BOX = Box("ace", 2, 3, 22, 23)
-
-
-def picture(number: int, kind: str = "JPEG", size: tuple[int, int] = (WIDTH, HEIGHT)) -> bytes:
-    """A picture of one colour; another number is another file."""
-    buffer = io.BytesIO()
-    color = (number * 40 % 256, number // 6 * 20 % 256, 99)
-    Image.new("RGB", size, color).save(buffer, kind)
-    return buffer.getvalue()
-
-
-class Data:
-    """A user's folder: two classes, boxed train, validation and test images, and a pool."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows: list[tuple[str, str, str]] = []
-        for split, num in (("train", 4), ("val", 2), ("Test", 2), ("pool", 4)):
-            for number in range(num):
-                label = "ace" if number % 2 == 0 else "king"
-                boxes = None if split == "pool" else [BOX._replace(class_name=label)]
-                self.add(f"{split}_{number}.jpg", label, split, boxes)
-
-    def add(self, name: str, label: str, split: str, boxes: list[Box] | None = None) -> None:
-        self.write(f"images/{name}", picture(len(self.rows)))
-        self.rows.append((name, label, split))
-        if boxes is not None:
-            self.annotate(name, boxes)
-
-    def annotate(self, name: str, boxes: list[Box], folder: str = "annotations") -> None:
-        # the size in the file is wrong, and nobody should care
-        path = Path(folder, name).with_suffix(".xml")
-        self.write(str(path), build_voc(name, 9999, 1, boxes))
-
-    def write(self, name: str, data: bytes) -> None:
-        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(data)
-
-    def read(self, seed: int = 1, **settings: Any) -> Source:
-        text = io.StringIO()
-        csv.writer(text).writerows([("filename", "image_label", "split"), *self.rows])
-        if self.rows:
-            self.write("image_labels.csv", text.getvalue().encode())
-        config = DataConfig(uri=str(self.folder), **settings)
-        return read_source(str(self.folder), config, seed=seed)
 
 
 @pytest.fixture
@@ -119,7 +70,7 @@ def test_boxes_are_clipped_to_the_image_as_it_is(data: Data) -> None:
     boxes = source.dataset.boxes[source.dataset.boxes["image_id"] == "train_0.jpg"]
     corners = boxes[["xmin", "ymin", "xmax", "ymax"]].to_numpy().tolist()
     assert corners == [[0, 3, WIDTH, HEIGHT], [2, 3, 22, 23]]
-    assert "outside of the image, 40 x 30 pixels" in reasons(source)["annotations/train_0.xml"]
+    assert list(reasons(source)) == ["annotations/train_0.xml: object 2"]
 
 
 def cut_short(kind: str) -> bytes:
@@ -140,8 +91,7 @@ def bad_check_sum() -> bytes:
     [
         pytest.param(b"", "the file is empty", id="empty"),
         pytest.param(b"hello", "not an image, or damaged", id="text"),
-        pytest.param(picture(77, "GIF"), "GIF is not supported; convert it", id="gif"),
-        pytest.param(picture(77, "WEBP"), "WEBP is not supported; convert it", id="webp"),
+        pytest.param(picture(77, "PPM"), "PPM is not supported; convert it", id="ppm"),
         pytest.param(cut_short("JPEG"), "damaged or cut short", id="half a JPEG"),
         pytest.param(cut_short("PNG"), "damaged or cut short", id="half a PNG"),
         pytest.param(bad_check_sum(), "damaged or cut short", id="PNG check sum"),
@@ -179,17 +129,6 @@ def test_png_and_upper_case_suffix_are_accepted(data: Data) -> None:
     ("xml", "reason"),
     [
         pytest.param(b"<annotation>", "annotations/train_0.xml: is not well-formed XML", id="xml"),
-        pytest.param(
-            build_voc("a", 1, 1, [BOX]).replace(b">3<", b">three<"),
-            "annotations/train_0.xml: object 1: <xmin> 'three' is not a number",
-            id="number",
-        ),
-        pytest.param(
-            build_voc("a", 1, 1, [BOX]).replace(b">3<", b">33<"),
-            "object 1: the box has no area",
-            id="area",
-        ),
-        pytest.param(build_voc("a", 1, 1, []), "its annotation has no usable box", id="no object"),
     ],
 )
 def test_image_with_a_broken_annotation_is_set_aside(data: Data, xml: bytes, reason: str) -> None:
@@ -197,6 +136,14 @@ def test_image_with_a_broken_annotation_is_set_aside(data: Data, xml: bytes, rea
     source = data.read()
     assert reason in reasons(source)["images/train_0.jpg"]
     assert "train_0.jpg" not in splits(source)
+
+
+@pytest.mark.parametrize(
+    "xml", [build_voc("a", 1, 1, [BOX]).replace(b">3<", b">three<"), build_voc("a", 1, 1, [])]
+)
+def test_image_whose_annotation_has_no_usable_box_joins_the_pool(data: Data, xml: bytes) -> None:
+    data.write("annotations/train_0.xml", xml)
+    assert splits(data.read())["train_0.jpg"] == "pool"
 
 
 def test_broken_truth_costs_only_the_truth(data: Data) -> None:
@@ -208,19 +155,14 @@ def test_broken_truth_costs_only_the_truth(data: Data) -> None:
 
 def test_true_boxes_of_pool_images_are_kept_apart(data: Data) -> None:
     data.annotate("pool_0.jpg", [BOX], folder="truth")
-    data.annotate("pool_1.jpg", [BOX, BOX])  # the user calls it pool: not to be trained on
+    data.annotate(
+        "pool_1.jpg", [BOX, BOX._replace(xmax=9)]
+    )  # the user calls it pool: not to be trained on
     data.annotate("train_0.jpg", [BOX], folder="truth")
     source = data.read()
     assert list(source.truth["image_id"]) == ["pool_0.jpg", "pool_1.jpg", "pool_1.jpg"]
     assert kinds(source.truth) == BOX_COLUMNS
     assert not source.dataset.boxes["image_id"].str.startswith("pool").any()
-
-
-def test_annotation_without_image_is_noted(data: Data) -> None:
-    data.annotate("ghost.jpg", [BOX])
-    assert reasons(data.read()) == {
-        "annotations/ghost.xml": "no image in images/ goes with this file"
-    }
 
 
 def test_train_image_without_annotation_joins_the_pool(data: Data) -> None:
@@ -229,29 +171,25 @@ def test_train_image_without_annotation_joins_the_pool(data: Data) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "path", "reason"),
+    ("row", "reason"),
     [
-        pytest.param(
-            ("gone.jpg", "ace", "pool"), "images/gone.jpg", "lists it in row 14: no such", id="gone"
-        ),
+        pytest.param(("gone.jpg", "ace", "pool"), "there is no image gone.jpg", id="gone"),
         pytest.param(
             ("../../x.jpg", "ace", "pool"),
-            "image_labels.csv",
-            "row 14: '../../x.jpg' leads out of",
+            "'../../x.jpg' leads out of",
             id="leads out",
         ),
         pytest.param(
             ("pool_0.jpg", "king", "pool"),
-            "image_labels.csv",
-            "row 14: pool_0.jpg was listed before",
+            "pool_0.jpg was listed before",
             id="twice",
         ),
     ],
 )
-def test_wrong_row_is_noted(data: Data, row: tuple[str, str, str], path: str, reason: str) -> None:
+def test_wrong_row_is_noted(data: Data, row: tuple[str, str, str], reason: str) -> None:
     data.rows.append(row)
     source = data.read()
-    assert reason in reasons(source)[path]
+    assert reason in reasons(source)["image_labels.csv: row 14"]
     assert len(source.dataset.images) == 12
 
 
@@ -263,7 +201,7 @@ def test_wrong_row_is_noted(data: Data, row: tuple[str, str, str], path: str, re
             "joker", "pool", "class 'joker' is unknown to the boxed set: box a few", id="class"
         ),
         pytest.param("ace", "later", "split 'later' is none of train, pool", id="split"),
-        pytest.param("ace", "test", "in the test split without an annotation file", id="test"),
+        pytest.param("ace", "test", "in the test split without a usable box", id="test"),
         pytest.param("ace", "val", "in the validation split without", id="validation"),
     ],
 )
@@ -276,12 +214,13 @@ def test_image_that_no_split_can_use_is_set_aside(
     assert len(source.dataset.images) == 12
 
 
-def test_images_that_share_an_annotation_are_set_aside(data: Data) -> None:
+def test_annotation_that_fits_two_images_goes_to_none_unless_it_names_one(data: Data) -> None:
     data.write("images/train_0.png", picture(60, "PNG"))
+    assert len(data.read().dataset.split("train")) == 4
+    data.write("annotations/train_0.xml", build_voc("train_0", WIDTH, HEIGHT, [BOX]))
     source = data.read()
-    both = "train_0.jpg and train_0.png share annotations/train_0.xml"
-    assert both in reasons(source)["images/train_0.jpg"]
-    assert both in reasons(source)["images/train_0.png"]
+    assert "may be train_0.jpg or train_0.png" in reasons(source)["annotations/train_0.xml"]
+    assert splits(source)["train_0.jpg"] == "pool"
 
 
 def test_held_out_boxes_of_a_class_nobody_trains_on_are_dropped_and_noted(data: Data) -> None:
@@ -314,7 +253,7 @@ def test_folder_names_are_labels_where_there_is_no_table(tmp_path: Path) -> None
 
 def test_deepest_annotation_wins_and_the_other_is_noted(data: Data) -> None:
     data.add("sub/deep.jpg", "ace", "train")
-    data.annotate("deep.jpg", [BOX, BOX])
+    data.annotate("deep.jpg", [BOX, BOX._replace(xmax=9)])
     data.annotate("sub/deep.jpg", [BOX])
     source = data.read()
     assert (source.dataset.boxes["image_id"] == "sub/deep.jpg").sum() == 1
@@ -440,4 +379,4 @@ def test_real_photographs_are_read(name: str, num_test: int, num_boxes: int) -> 
     assert len(source.set_aside) <= 2  # near duplicates of test images
     assert num_boxes - 10 <= len(source.dataset.boxes) + len(source.truth) <= num_boxes
     num_train, num_pool = (len(source.dataset.split(split)) for split in ("train", "pool"))
-    assert abs(num_train - num_pool) <= 6
+    assert abs(num_train - num_pool) <= 20  # each group by its own hash

@@ -1,6 +1,12 @@
+import contextlib
 import io
 import pickle
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -75,56 +81,66 @@ def test_tensors_come_out_in_shape_and_order() -> None:
     assert tensors["b"].tolist() == [7]
 
 
+def _rebuild(*args: object) -> None:
+    """Stands in a pickle for torch._utils._rebuild_tensor_v2; nobody may call it."""
+    raise AssertionError(args)
+
+
+class _FloatStorage:
+    """Stands in a pickle for torch.FloatStorage."""
+
+
+@dataclass
+class _Key:
+    """What torch pickles by reference: a storage, written after the pickle."""
+
+    name: str
+    count: int
+
+
+@dataclass
+class _Tensor:
+    name: str
+    array: np.ndarray
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        strides = tuple(step // 4 for step in self.array.strides)
+        key = _Key(self.name, self.array.size)
+        return _rebuild, (key, 0, self.array.shape, strides, False, OrderedDict())
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, obj: object) -> object:
+        if not isinstance(obj, _Key):
+            return None
+        return ("storage", _FloatStorage, obj.name, "cpu", obj.count, None)
+
+
+@contextlib.contextmanager
+def _torch_by_name() -> Iterator[None]:
+    """Let pickle find the two stand-ins under torch's names."""
+    torch, utils = ModuleType("torch"), ModuleType("torch._utils")
+    for module, name, stand_in in (
+        (torch, "FloatStorage", _FloatStorage),
+        (utils, "_rebuild_tensor_v2", _rebuild),
+    ):
+        setattr(module, name, stand_in)
+        stand_in.__module__, stand_in.__qualname__ = module.__name__, name
+        stand_in.__name__ = name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", torch)
+        patch.setitem(sys.modules, "torch._utils", utils)
+        yield
+
+
 def _torch_file(tensors: dict[str, np.ndarray]) -> bytes:
     """Write tensors as old torch did: three headers, the pickle, the keys, the storages."""
-    import sys
-    import types
-    from collections import OrderedDict
-
-    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-
-    def rebuild(*args: object) -> None:
-        raise AssertionError(args)
-
-    class FloatStorage:
-        pass
-
-    rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
-    rebuild.__name__ = "_rebuild_tensor_v2"
-    FloatStorage.__module__, FloatStorage.__qualname__ = "torch", "FloatStorage"
-    torch.FloatStorage, utils._rebuild_tensor_v2 = FloatStorage, rebuild  # type: ignore[attr-defined]
-
-    class Key:
-        def __init__(self, key: str, count: int) -> None:
-            self.pid = ("storage", FloatStorage, key, "cpu", count, None)
-
-    class Tensor:
-        def __init__(self, key: str, array: np.ndarray) -> None:
-            self.arguments: tuple[object, ...] = (
-                Key(key, array.size),
-                0,
-                array.shape,
-                tuple(step // 4 for step in array.strides),
-                False,
-                OrderedDict(),
-            )
-
-        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-            return rebuild, self.arguments
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, obj: object) -> object:
-            return obj.pid if isinstance(obj, Key) else None
-
     stream = io.BytesIO()
     for header in (1, 2, 3):
         pickle.dump(header, stream, protocol=2)
-    sys.modules.update({"torch": torch, "torch._utils": utils})
-    try:
-        named = OrderedDict((name, Tensor(name, array)) for name, array in tensors.items())
-        Pickler(stream, protocol=2).dump(named)
-    finally:
-        del sys.modules["torch"], sys.modules["torch._utils"]
+    with _torch_by_name():
+        named = OrderedDict((name, _Tensor(name, array)) for name, array in tensors.items())
+        _Pickler(stream, protocol=2).dump(named)
     pickle.dump(list(tensors), stream, protocol=2)
     for array in tensors.values():
         stream.write(np.int64(array.size).tobytes() + array.astype("<f4").tobytes())

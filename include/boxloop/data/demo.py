@@ -16,7 +16,8 @@ from PIL import Image
 
 from boxloop.data import demo_scene
 from boxloop.data.demo_scene import CLASSES, FREQUENCIES, draw_scene
-from boxloop.data.formats.voc import Box, build_voc
+from boxloop.data.formats.annotation import Box
+from boxloop.data.formats.voc import build_voc
 
 JPEG_QUALITY = 88
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageOps
 
-from boxloop.data.formats.voc import Box
+from boxloop.data.formats.annotation import Box
 
 # From the most frequent class to the rarest; pip and tock, bramble and bracken are alike.
 CLASSES = ("pip", "bramble", "mellow", "tock", "grumble", "bracken", "dapple", "wisp")

@@ -1,9 +1,9 @@
-"""The user's folder: which files there are, and which belong together.
+"""The user's folder: which files there are, and what its tables say of the images.
 
-images/**            JPEG or PNG
-annotations/**.xml   VOC boxes, named like the image: images/a/b.jpg has annotations/a/b.xml,
-                     or annotations/b.xml where only one image is called b
-truth/**.xml         optional: true boxes of pool images, for measuring only
+images/**            images; without this folder, images and boxes are looked for everywhere
+annotations/**       boxes, in any format of data/formats; also labels/**, the top level, and
+                     beside the images
+truth/**             optional: true boxes of pool images, for measuring only
 image_labels.csv     optional: filename (below images/), image_label[, split]
 groups.csv           optional: path, group (near duplicates)
 """
@@ -12,130 +12,197 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
-from collections.abc import Iterable
+import re
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from boxloop import storage
+from boxloop.data.findings import Finding
+from boxloop.data.matching import name_of, parent
 from boxloop.data.splits import SPLITS
+from boxloop.experiment import DataConfig
 
 LABELS, GROUPS = "image_labels.csv", "groups.csv"
-LAYOUT = "it needs images/, annotations/ and, unless folders name the classes, image_labels.csv"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+ANNOTATION_FOLDERS = ("annotations/", "labels/")
+ANNOTATION_SUFFIXES = (".xml", ".json", ".csv", ".txt", ".yaml", ".yml")
+LAYOUT = "see docs/your-data.md for what it may look like"
+_NOT_ANNOTATIONS = re.compile(
+    r"readme\b.*|licen[sc]e\b.*|(stats|demo)\.json|requirements\.txt", re.IGNORECASE
+)
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+    "pool": "pool",
+}
+"""What folders called so say of the images in them."""
+_NO_CLASS = {"images", "jpegimages", "img", "imgs", "photos", "data", *_SPLIT_FOLDERS}
+"""Folders that tell no class."""
 
-Notes = list[tuple[str, str]]
-"""Input that could not be used: path below the folder, reason."""
+Findings = list[Finding]
 
 
 @dataclass
 class Folder:
-    """What the folder's names and its two tables say; all but `uri` by image_id."""
+    """What the folder's names and its two tables say."""
 
     uri: str
+    images: str
+    """The folder that image_ids begin at, below `uri`: `images/`, or nothing."""
     image_ids: set[str]
-    annotations: dict[str, str] = field(default_factory=dict)  # path below the folder
-    truth: dict[str, str] = field(default_factory=dict)
+    annotations: list[str]
+    """Files that may hold boxes, below `uri`."""
+    truth: list[str]
     labels: dict[str, str | None] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
 
 
-def read_folder(uri: str, notes: Notes) -> Folder:
+def read_folder(uri: str, config: DataConfig, findings: Findings) -> Folder:
     """Return what a folder says about its images; none of them is opened yet.
 
     Args:
         uri: a local folder or gs://bucket/prefix.
-        notes: gets what could not be used.
+        config: where labels and annotations are.
+        findings: gets what could not be used.
 
     Raises:
-        FileNotFoundError: if there is no such folder or nothing in its images/.
+        FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if a table lacks a column or is no text.
     """
     uri = uri.rstrip("/") if storage.is_remote(uri) else str(Path(uri).resolve())
-    names = [found[len(uri) + 1 :] for found in storage.list_files(uri)]
+    names = _list_names(uri, findings)
     if not names:
         raise FileNotFoundError(f"{uri}: there is no such folder, or it is empty; {LAYOUT}")
-    image_ids = {name.removeprefix("images/") for name in names if name.startswith("images/")}
-    if not image_ids:
-        raise FileNotFoundError(f"{uri}: there is nothing in images/; {LAYOUT}")
-    folder = Folder(uri, image_ids)
-    _read_labels(folder, LABELS in names, notes)
+    folder = _sort_files(uri, names, config, findings)
+    if not folder.image_ids:
+        raise FileNotFoundError(
+            f"{uri}: there is nothing in images/ and no image elsewhere; {LAYOUT}"
+        )
+    _read_labels(folder, LABELS in names, config.label_pattern, findings)
     if GROUPS in names:
         rows = _read_csv(folder.uri, GROUPS, ("path", "group"))
-        folder.groups = {row["path"].removeprefix("images/"): row["group"] for row in rows}
-    for kind, pairs in (("annotations", folder.annotations), ("truth", folder.truth)):
-        xml = [name for name in names if name.startswith(f"{kind}/")]
-        pairs.update(_pair(folder, xml, notes))
+        folder.groups = {row["path"].removeprefix(folder.images): row["group"] for row in rows}
     return folder
 
 
-def _read_labels(folder: Folder, is_there: bool, notes: Notes) -> None:
-    """Take labels and splits from the table, and labels of other images from their folders."""
+def _list_names(uri: str, findings: Findings) -> list[str]:
+    """Return the files below the folder, less links to what is not below it."""
+    links = storage.links_out(uri)
+    reason = "a link that is not followed; copy what it leads to"
+    findings += [Finding("leads_out", _shown(name), reason) for name in sorted(links)]
+    names = [found[len(uri) + 1 :] for found in storage.list_files(uri)]
+    odd = [name for name in names if _shown(name) != name]
+    reason = "its name is not UTF-8; rename it"
+    findings += [Finding("bad_name", _shown(name), reason) for name in odd]
+    return [name for name in names if name not in links and name not in odd]
+
+
+def _shown(name: str) -> str:
+    """Return a name with bytes that are no UTF-8 written out."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _sort_files(uri: str, names: list[str], config: DataConfig, findings: Findings) -> Folder:
+    """Tell images, annotations and truth apart by where they lie and how they end."""
+    images = "images/" if any(name.startswith("images/") for name in names) else ""
+    truth = [name for name in names if name.startswith("truth/")]
+    tables = [name for name in names if name.lower().endswith(ANNOTATION_SUFFIXES)]
+    if images:
+        image_ids = {
+            n.removeprefix(images) for n in set(names) - set(tables) if n.startswith(images)
+        }
+    else:
+        image_ids = {n for n in names if n.lower().endswith(IMAGE_SUFFIXES)} - set(truth)
+    free = set(names) - set(truth) - {LABELS, GROUPS} - {images + name for name in image_ids}
+    annotations = sorted(name for name in free if _may_annotate(name, images, config.annotations))
+    unread = Counter(
+        parent(name) for name in (free - set(annotations)) & set(tables) if parent(name)
+    )
+    for folder, count in sorted(unread.items()):
+        findings.append(Finding("unread_folder", folder, f"{count} files that may hold boxes"))
+    return Folder(uri, images, image_ids, annotations, truth)
+
+
+def _may_annotate(name: str, images: str, chosen: str | None) -> bool:
+    """Whether a file may hold boxes: all in a folder for them, elsewhere those of such suffixes."""
+    if chosen is not None:
+        return name.startswith(f"{chosen.rstrip('/')}/")
+    if name.lower().startswith(ANNOTATION_FOLDERS):
+        return True
+    is_here = not images or name.startswith(images) or "/" not in name
+    is_one = name.lower().endswith(ANNOTATION_SUFFIXES)
+    return is_here and is_one and not _NOT_ANNOTATIONS.fullmatch(name_of(name))
+
+
+def _read_labels(folder: Folder, is_there: bool, pattern: str | None, findings: Findings) -> None:
+    """Take labels and splits from the table, and what it does not say from names of folders."""
     for image_id in folder.image_ids:
-        parents = image_id.split("/")[:-1]
-        folder.labels[image_id] = parents[-1] if parents else None
+        folder.labels[image_id] = label_of_name(image_id, pattern)
+        if split := split_of_name(image_id):
+            folder.splits[image_id] = split
     if not is_there:
         return
     listed: set[str] = set()
-    rows = _read_csv(folder.uri, LABELS, ("filename", "image_label"))
+    rows = _read_csv(folder.uri, LABELS, ("filename",))
     for line, row in enumerate(rows, start=2):
+        where = f"{LABELS}: row {line}"
         try:
             image_id = _image_id(folder, row["filename"])
         except ValueError as error:
-            notes.append((LABELS, f"row {line}: {error}"))
+            findings.append(Finding("bad_row", where, str(error)))
             continue
         if image_id in listed:
-            notes.append((LABELS, f"row {line}: {image_id} was listed before; this row is ignored"))
+            reason = f"{image_id} was listed before; this row is ignored"
+            findings.append(Finding("bad_row", where, reason))
         elif image_id not in folder.image_ids:
-            notes.append((f"images/{image_id}", f"{LABELS} lists it in row {line}: no such file"))
+            findings.append(Finding("bad_row", where, f"there is no image {image_id}"))
         else:
-            _take_row(folder, image_id, row, f"{LABELS}: row {line}", notes)
+            _take_row(folder, image_id, row, where, findings)
         listed.add(image_id)
 
 
-def _take_row(folder: Folder, image_id: str, row: dict[str, str], where: str, notes: Notes) -> None:
+def label_of_name(image_id: str, pattern: str | None) -> str | None:
+    """Return the image-level label that an image's path tells, or None.
+
+    Args:
+        image_id: path of the image.
+        pattern: regular expression with a group named `label`, searched for in the path; None:
+            the name of the image's folder, unless it is one that says nothing of the image.
+    """
+    if pattern is None:
+        folder = name_of(parent(image_id))
+        return None if folder.lower() in _NO_CLASS else folder or None
+    found = re.search(pattern, image_id)
+    return found["label"] if found else None
+
+
+def split_of_name(image_id: str) -> str | None:
+    """Return the split that the folders of an image tell, as `test/a.jpg` does, or None."""
+    folders = [part.lower() for part in image_id.split("/")[:-1]]
+    return next((_SPLIT_FOLDERS[part] for part in folders if part in _SPLIT_FOLDERS), None)
+
+
+def _take_row(
+    folder: Folder, image_id: str, row: dict[str, str], where: str, findings: Findings
+) -> None:
     split = row.get("split", "").lower()
     split = "validation" if split == "val" else split
     if split and split not in SPLITS:
         reason = f"{where}: split {split!r} is none of {', '.join(SPLITS)}"
-        notes.append((f"images/{image_id}", reason))
+        findings.append(Finding("bad_row", f"{folder.images}{image_id}", reason))
         folder.image_ids.discard(image_id)
         return
-    folder.labels[image_id] = row["image_label"] or None
+    if "image_label" in row:
+        folder.labels[image_id] = row["image_label"] or None
     if split:
         folder.splits[image_id] = split
-
-
-def _pair(folder: Folder, names: Iterable[str], notes: Notes) -> dict[str, str]:
-    """Return image_id -> XML file; images that one file fits alike are taken out."""
-    by_path, by_name = _owners(folder.image_ids)
-    pairs: dict[str, str] = {}
-    stems = {name: name.partition("/")[2].rpartition(".")[0] for name in names}
-    # annotations/a/b.xml fits images/a/b.jpg better than annotations/b.xml does
-    for name in sorted(stems, key=lambda name: (stems[name] not in by_path, name)):
-        found = by_path.get(stems[name]) or by_name.get(PurePosixPath(name).stem) or []
-        free = [image_id for image_id in found if image_id not in pairs]
-        if not name.lower().endswith(".xml") or not found:
-            notes.append((name, "no image in images/ goes with this file"))
-        elif not free:
-            notes.append((name, f"images/{found[0]} goes with {pairs[found[0]]} already"))
-        elif len(free) == 1:
-            pairs[free[0]] = name
-        else:
-            reason = f"{' and '.join(free)} share {name}; give each image a name of its own"
-            notes += [(f"images/{image_id}", reason) for image_id in free]
-            folder.image_ids.difference_update(free)
-    return pairs
-
-
-def _owners(image_ids: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return the images by path without suffix, and by name alone."""
-    by_path: dict[str, list[str]] = defaultdict(list)
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for image_id in sorted(image_ids):
-        by_path[str(PurePosixPath(image_id).with_suffix(""))].append(image_id)
-        by_name[PurePosixPath(image_id).stem].append(image_id)
-    return by_path, by_name
 
 
 def _read_csv(uri: str, name: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -143,14 +210,19 @@ def _read_csv(uri: str, name: str, columns: tuple[str, ...]) -> list[dict[str, s
         text = storage.read_bytes(f"{uri}/{name}").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{name}: is not UTF-8 text ({error}); save it as UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="further")
-    found = [column.strip() for column in reader.fieldnames or []]
-    if missing := [column for column in columns if column not in found]:
-        raise ValueError(f"{name}: column {missing[0]} is missing; there are {', '.join(found)}")
-    reader.fieldnames = found
-    return [{key: str(value or "").strip() for key, value in row.items()} for row in reader]
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="further", strict=True)
+    try:
+        found = [column.strip() for column in reader.fieldnames or []]
+        if missing := [column for column in columns if column not in found]:
+            there = ", ".join(found)
+            raise ValueError(f"{name}: column {missing[0]} is missing; there are {there}")
+        reader.fieldnames = found
+        return [{key: str(value or "").strip() for key, value in row.items()} for row in reader]
+    except csv.Error as error:
+        where = f"{name}: line {reader.line_num}"
+        raise ValueError(f"{where}: {error}; is a quotation mark left open?") from error
 
 
 def _image_id(folder: Folder, name: str) -> str:
-    images = f"{folder.uri}/images"
-    return storage.safe_join(images, name.removeprefix("images/"))[len(images) + 1 :]
+    images = f"{folder.uri}/{folder.images}".rstrip("/")
+    return storage.safe_join(images, name.removeprefix(folder.images))[len(images) + 1 :]

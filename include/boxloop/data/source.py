@@ -1,4 +1,4 @@
-"""From the user's folder to a dataset: every file proven readable, every image given its part.
+"""From the user's folder to a dataset: every image given its part in the experiment.
 
 Whatever cannot be used is set aside with a reason, and the rest goes on; only a folder from which
 no experiment can be made is an error.
@@ -8,47 +8,38 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from boxloop import storage
-from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, Dataset, build_table
-from boxloop.data.folder import Folder, Notes, read_folder
-from boxloop.data.formats.voc import Box, parse_voc
-from boxloop.data.images import ImageFacts, read_facts
-from boxloop.data.splits import HELD_OUT, assign_splits, cards_of, deal, name_groups
+from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, Dataset, from_parquet, is_in
+from boxloop.data.findings import DROPPED, KINDS, SET_ASIDE, Finding
+from boxloop.data.folder import Findings
+from boxloop.data.formats.annotation import Box
+from boxloop.data.near_duplicates import group_near_duplicates
+from boxloop.data.splits import HELD_OUT, assign_splits, deal, name_groups
+from boxloop.data.survey import Boxes, Survey, survey_folder
 from boxloop.experiment import DataConfig
 
 log = logging.getLogger(__name__)
 
-READERS = 16  # threads; reading waits for disk or network
-
-Boxes = Mapping[str, Sequence[Box]]
-
 
 @dataclass(frozen=True)
 class Source:
-    """What was found in the user's folder.
-
-    `truth` has the columns of boxes: true boxes of pool images, which nothing may train on.
-    `set_aside` has path and reason of what could not be used.
-    """
+    """What was found in the user's folder."""
 
     dataset: Dataset
     truth: pd.DataFrame
-    set_aside: pd.DataFrame
+    """True boxes of pool images, with the columns of boxes; nothing may train on them."""
+    findings: tuple[Finding, ...]
 
-
-class _Reading(NamedTuple):
-    image_id: str
-    facts: ImageFacts | None
-    boxes: list[Box] | None  # None: no annotation file
-    truth: list[Box]
-    notes: Notes
+    @property
+    def set_aside(self) -> pd.DataFrame:
+        """Path and reason of what could not be used."""
+        rows = {(f.path, f.detail) for f in self.findings if _costs_data(f)}
+        return pd.DataFrame(sorted(rows), columns=["path", "reason"], dtype="string")
 
 
 def read_source(uri: str, config: DataConfig, *, seed: int) -> Source:
@@ -63,132 +54,137 @@ def read_source(uri: str, config: DataConfig, *, seed: int) -> Source:
         seed: of the dealing; listing order plays no part.
 
     Raises:
-        FileNotFoundError: if there is no such folder or nothing in its images/.
+        FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if no experiment can be made of it: no boxes, no pool, nothing held out.
     """
-    notes: Notes = []
-    folder = read_folder(uri, notes)
-    with ThreadPoolExecutor(READERS) as pool:
-        readings = list(pool.map(lambda name: _read(folder, name), sorted(folder.image_ids)))
-    notes += [note for reading in readings for note in reading.notes]
-    boxes = {r.image_id: r.boxes for r in readings if r.facts and r.boxes is not None}
-    images = _assign(_table(folder, readings, boxes, config), boxes, config, seed, notes)
-    source = _build(images, boxes, {r.image_id: r.truth for r in readings}, notes)
-    _check_usable(source)
+    source = deal_parts(survey_folder(uri, config, []), config, seed=seed)
+    if problem := problem_of(source) or _pool_problem(source):
+        raise ValueError(problem + _examples(source.set_aside))
     log.info("Read %d images, %d set aside", len(source.dataset.images), len(source.set_aside))
     return source
 
 
-def _read(folder: Folder, image_id: str) -> _Reading:
-    """Read an image and its XML files; the image's bytes are gone when this returns."""
-    notes: Notes = []
-    uri = f"{folder.uri}/images/{image_id}"
-    try:
-        facts = read_facts(storage.read_bytes(uri))
-        annotation = folder.annotations.get(image_id)
-        boxes = _read_boxes(folder, annotation, facts, notes) if annotation else None
-    except (ValueError, PermissionError) as error:
-        return _Reading(image_id, None, None, [], [(f"images/{image_id}", str(error))])
-    truth: list[Box] = []
-    if name := folder.truth.get(image_id):
-        try:
-            truth = _read_boxes(folder, name, facts, notes)
-        except (ValueError, PermissionError) as error:
-            notes.append((name, str(error)))
-    return _Reading(image_id, facts, boxes, truth, notes)
+def deal_parts(survey: Survey, config: DataConfig, *, seed: int) -> Source:
+    """Return the surveyed images with their splits and boxes, less those that no split can use."""
+    findings = list(survey.findings)
+    images = _assign(_table(survey, config), survey, config, seed, findings)
+    source = _build(images, survey, findings)
+    if problem := _pool_problem(source):
+        return replace(source, findings=(*source.findings, Finding("no_pool", "images", problem)))
+    return source
 
 
-def _read_boxes(folder: Folder, name: str, facts: ImageFacts, notes: Notes) -> list[Box]:
-    """Return a file's boxes, clipped to the image as it is, not as the file says it is."""
-    boxes = []
-    for box in parse_voc(storage.read_bytes(f"{folder.uri}/{name}"), name).boxes:
-        clipped = box._replace(
-            xmin=max(box.xmin, 0.0),
-            ymin=max(box.ymin, 0.0),
-            xmax=min(box.xmax, float(facts.width)),
-            ymax=min(box.ymax, float(facts.height)),
-        )
-        if clipped.xmin < clipped.xmax and clipped.ymin < clipped.ymax:
-            boxes.append(clipped)
-        else:
-            size = f"{facts.width} x {facts.height}"
-            notes.append((name, f"box {tuple(box)} dropped: outside of the image, {size} pixels"))
-    return boxes
+def problem_of(source: Source) -> str | None:
+    """Return why no detector can be trained on this, and what to do; None if one can."""
+    images = source.dataset.images
+    boxed = images[is_in(images["image_id"], source.dataset.boxes["image_id"])]
+    splits = set(boxed["split"])
+    if "train" not in splits:
+        return "no boxed image is left to train on: draw boxes, as VOC files in annotations/"
+    if "test" not in splits:
+        return "no boxed image is left for the test split: box more images"
+    if "validation" not in splits:
+        return "no boxed image is left for the validation split: box more images"
+    return None
 
 
-def _table(
-    folder: Folder, readings: Sequence[_Reading], boxes: Boxes, config: DataConfig
-) -> pd.DataFrame:
+def _pool_problem(source: Source) -> str | None:
+    if "pool" in set(source.dataset.images["split"]):
+        return None
+    return "the candidate pool is empty: add images without boxes but with a label"
+
+
+def _table(survey: Survey, config: DataConfig) -> pd.DataFrame:
     """Return the readable images, with what the dealing needs to know beside the columns."""
-    facts = {r.image_id: r.facts for r in readings if r.facts}
-    groups = name_groups(
-        {key: folder.groups.get(key) or fact.sha256 for key, fact in facts.items()}
-    )
-    splits = folder.splits if config.given_splits else {}
-    rows: list[dict[str, object]] = [
-        {
-            "image_id": image_id,
-            "uri": f"{folder.uri}/images/{image_id}",
-            **fact._asdict(),
-            "image_label": folder.labels[image_id],
-            "split": splits.get(image_id),
-            "group": groups[image_id],
-        }
-        for image_id, fact in facts.items()
-    ]
-    images = build_table(rows, IMAGE_COLUMNS).rename(columns={"split": "given"})
+    folder, facts, boxes = survey.folder, survey.facts, survey.boxes
+    images = pd.DataFrame({"image_id": pd.Series(list(facts), dtype="string")})
+    images["uri"] = f"{folder.uri}/{folder.images}" + images["image_id"]
+    for name in ("sha256", "width", "height"):
+        images[name] = [getattr(fact, name) for fact in facts.values()]
+    images["image_label"] = list(survey.labels.values())
+    images["group"] = images["image_id"].map(_groups(survey))
+    images["split"] = None
+    images = images[list(IMAGE_COLUMNS)].astype(IMAGE_COLUMNS)
+    images["given"] = images.pop("split")
+    if config.given_splits:
+        images["given"] = images["image_id"].map(folder.splits).astype("string")
     images["is_boxed"] = images["image_id"].isin(list(boxes))
-    most_frequent = images["image_id"].map({key: _main_class(of) for key, of in boxes.items()})
-    images["stratum"] = images["image_label"].fillna(most_frequent).fillna("")
+    rarest = images["image_id"].map(_rarest_classes(boxes)).astype("string")
+    images["stratum"] = rarest.fillna(images["image_label"]).fillna("")
     return images
 
 
-def _main_class(boxes: Sequence[Box]) -> str:
-    counts = Counter(box.class_name for box in boxes)
-    return min(counts, key=lambda name: (-counts[name], name), default="")
+def _groups(survey: Survey) -> dict[str, str]:
+    """Return each image's group: those alike by groups.csv, by looks, or byte for byte."""
+    # a hash of 0 is that of a plain picture, which tells nothing
+    hashes = {name: fact.dhash for name, fact in survey.facts.items() if fact.dhash}
+    given = {
+        name: key for name, key in survey.folder.groups.items() if name in survey.facts and key
+    }
+    digests = {name: fact.sha256 for name, fact in survey.facts.items()}
+    return name_groups(digests, group_near_duplicates(hashes), given)
+
+
+def _rarest_classes(boxes: Boxes) -> dict[str, str]:
+    """Return of every boxed image the class that fewest images have: what a split may lack."""
+    classes = {image_id: {box.class_name for box in found} for image_id, found in boxes.items()}
+    counts = Counter(name for names in classes.values() for name in names)
+    return {
+        image_id: min(names, key=lambda name: (counts[name], name))
+        for image_id, names in classes.items()
+    }
 
 
 def _assign(
-    images: pd.DataFrame, boxes: Boxes, config: DataConfig, seed: int, notes: Notes
+    images: pd.DataFrame, survey: Survey, config: DataConfig, seed: int, findings: Findings
 ) -> pd.DataFrame:
     """Return the images with their splits, less those that no split can use."""
-    held_out = images["given"].isin(HELD_OUT)
-    unboxed = "in the {given} split without an annotation file: box it, or move it to the pool"
-    images = _set_aside(images, held_out & ~images["is_boxed"], unboxed, notes)
-    empty = images["image_id"].isin([key for key, found in boxes.items() if not found])
-    trained = images["given"].fillna("train") == "train"
-    images = _set_aside(images, empty & trained, "its annotation has no usable box", notes)
+    boxes, place = survey.boxes, survey.folder.images
     images["split"] = assign_splits(
         images,
         seed=seed,
         test_share=config.test_share,
         validation_share=1 / (config.split_ratio + 1),
+        previous=_previous_splits(config.previous),
     )
-    images = _part_near_duplicates(images, notes)
+    unboxed = images["split"].isin(HELD_OUT) & ~images["is_boxed"]
+    reason = "in the {split} split without a usable box: box it, or move it to the pool"
+    images = _set_aside(images, unboxed, "not_boxed", reason, place, findings)
+    images = _part_near_duplicates(images, place, findings)
     if config.boxed_share < 1:
-        train = images["split"] == "train"
-        kept = deal(cards_of(images[train]), config.boxed_share, seed=seed, leave=0)
-        images["split"] = images["split"].mask(train & ~images["image_id"].isin(kept), "pool")
-    return _check_labels(images, boxes, notes)
+        train = images[images["split"] == "train"]
+        keeps = deal(train, config.boxed_share, seed=seed, name="boxed", leave=0)
+        images.loc[keeps.index[~keeps], "split"] = "pool"
+    return _check_labels(images, boxes, place, findings)
 
 
-def _part_near_duplicates(images: pd.DataFrame, notes: Notes) -> pd.DataFrame:
+def _previous_splits(folder_uri: str | None) -> dict[str, str]:
+    if folder_uri is None:
+        return {}
+    images = from_parquet(storage.read_bytes(f"{folder_uri}/images.parquet"))
+    return dict(zip(images["image_id"], images["split"], strict=True))
+
+
+def _part_near_duplicates(images: pd.DataFrame, place: str, findings: Findings) -> pd.DataFrame:
     for number, split in enumerate(HELD_OUT):
         weaker = ~images["split"].isin(HELD_OUT[: number + 1])
         group = images.loc[images["split"] == split, "group"]
         reason = f"near duplicate of an image in the {split} split"
-        images = _set_aside(images, weaker & images["group"].isin(group), reason, notes)
+        is_out = weaker & images["group"].isin(group)
+        images = _set_aside(images, is_out, "near_duplicate", reason, place, findings)
     return images
 
 
-def _check_labels(images: pd.DataFrame, boxes: Boxes, notes: Notes) -> pd.DataFrame:
+def _check_labels(
+    images: pd.DataFrame, boxes: Boxes, place: str, findings: Findings
+) -> pd.DataFrame:
     known = _trained_classes(images, boxes)
-    pool = images["split"] == "pool"
-    unlabelled = "no image-level label: name its class in image_labels.csv or by its folder"
-    images = _set_aside(images, pool & images["image_label"].isna(), unlabelled, notes)
+    unlabelled = (images["split"] == "pool") & images["image_label"].isna()
+    reason = "no image-level label: name its class in image_labels.csv or by its folder"
+    images = _set_aside(images, unlabelled, "no_label", reason, place, findings)
     unknown = (images["split"] == "pool") & ~images["image_label"].isin(known)
     reason = "class {label!r} is unknown to the boxed set: box a few images of it"
-    return _set_aside(images, unknown, reason, notes)
+    return _set_aside(images, unknown, "unknown_label", reason, place, findings)
 
 
 def _trained_classes(images: pd.DataFrame, boxes: Boxes) -> list[str]:
@@ -196,55 +192,50 @@ def _trained_classes(images: pd.DataFrame, boxes: Boxes) -> list[str]:
     return sorted({box.class_name for image_id in train for box in boxes[image_id]})
 
 
-def _set_aside(images: pd.DataFrame, is_out: pd.Series, reason: str, notes: Notes) -> pd.DataFrame:
-    columns = ["image_id", "image_label", "given"]
-    for image_id, label, given in images.loc[is_out, columns].itertuples(index=False):
-        notes.append((f"images/{image_id}", reason.format(label=label, given=given)))
+def _set_aside(
+    images: pd.DataFrame, is_out: pd.Series, kind: str, reason: str, place: str, findings: Findings
+) -> pd.DataFrame:
+    columns = ["image_id", "image_label", "split"]
+    for image_id, label, split in images.loc[is_out, columns].itertuples(index=False):
+        detail = reason.format(label=label, split=split)
+        findings.append(Finding(kind, f"{place}{image_id}", detail))
     return images[~is_out].copy()
 
 
-def _build(images: pd.DataFrame, boxes: Boxes, truth: Boxes, notes: Notes) -> Source:
-    known = set(_trained_classes(images, boxes))
-    used: dict[str, list[Box]] = {}
-    true: dict[str, list[Box]] = {}
+def _build(images: pd.DataFrame, survey: Survey, findings: Findings) -> Source:
+    known = set(_trained_classes(images, survey.boxes))
+    used: dict[str, Sequence[Box]] = {}
+    true: dict[str, Sequence[Box]] = {}
     for image_id, split in zip(images["image_id"], images["split"], strict=True):
-        found = boxes.get(image_id, [])
+        found = survey.boxes.get(image_id, [])
         if split == "pool":
-            true[image_id] = list(found or truth[image_id])
+            true[image_id] = found or survey.truth[image_id]
             continue
         used[image_id] = [box for box in found if box.class_name in known]
         for name in sorted({box.class_name for box in found} - known):
             reason = f"boxes of class {name!r} dropped: no training image has one, box a few"
-            notes.append((f"images/{image_id}", reason))
+            findings.append(Finding("unknown_class", f"{survey.folder.images}{image_id}", reason))
     rows = images[list(IMAGE_COLUMNS)].reset_index(drop=True)
-    set_aside = pd.DataFrame(sorted(set(notes)), columns=["path", "reason"], dtype="string")
-    return Source(Dataset(rows, _box_table(used)), _box_table(true), set_aside)
+    in_order = tuple(sorted(findings, key=lambda found: (found.path, found.kind, found.detail)))
+    return Source(Dataset(rows, _box_table(used)), _box_table(true), in_order)
 
 
 def _box_table(boxes: Boxes) -> pd.DataFrame:
-    own = {"origin": "human", "round": 0, "score": None, "model": None, "weight": 1.0}
-    rows: list[dict[str, object]] = [
-        {"image_id": image_id, **box._asdict(), **own}
-        for image_id in sorted(boxes)
-        for box in boxes[image_id]
-    ]
-    return build_table(rows, BOX_COLUMNS)
+    """Return human boxes as a table, by columns: a million rows as dicts would take a minute."""
+    rows: Iterable[tuple[object, ...]] = (
+        (image_id, *box) for image_id in sorted(boxes) for box in boxes[image_id]
+    )
+    table = pd.DataFrame(rows, columns=["image_id", *Box._fields])
+    table = table.assign(origin="human", round=0, score=None, model=None, weight=1.0)
+    return table[list(BOX_COLUMNS)].astype(BOX_COLUMNS)
 
 
-def _check_usable(source: Source) -> None:
-    images = source.dataset.images
-    boxed = images[images["image_id"].isin(source.dataset.boxes["image_id"])]
-    splits = set(boxed["split"])
-    if "train" not in splits:
-        problem = "no boxed image is left to train on: draw boxes, as VOC files in annotations/"
-    elif "test" not in splits:
-        problem = "no boxed image is left for the test split: box more images"
-    elif "validation" not in splits:
-        problem = "no boxed image is left for the validation split: box more images"
-    elif "pool" not in set(images["split"]):
-        problem = "the candidate pool is empty: add images without boxes but with a label"
-    else:
-        return
-    examples = [f"{row.path}: {row.reason}" for row in source.set_aside.head(3).itertuples()]
-    aside = f" ({len(source.set_aside)} set aside: {'; '.join(examples)})" if examples else ""
-    raise ValueError(problem + aside)
+def _costs_data(finding: Finding) -> bool:
+    return KINDS[finding.kind].gravity in (DROPPED, SET_ASIDE)
+
+
+def _examples(set_aside: pd.DataFrame) -> str:
+    if set_aside.empty:
+        return ""
+    examples = [f"{row.path}: {row.reason}" for row in set_aside.head(3).itertuples()]
+    return f" ({len(set_aside)} set aside: {'; '.join(examples)})"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
 from boxloop.data.dataset import XYXY
+from boxloop.data.images import open_image
 
 THUMBNAIL_SIDE = 220  # pixels
 _JPEG_QUALITY = 75
@@ -79,11 +79,11 @@ def read_thumbnail(uri: str, read: ReadImage) -> Thumbnail | None:
     """Return an image as a small JPEG, or None where it cannot be read."""
     buffer = io.BytesIO()
     try:
-        with Image.open(io.BytesIO(read(uri))) as image:
+        with open_image(read(uri)) as image:
             width, height = image.size
             image.draft("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))  # decodes a large JPEG faster
             small = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # decoders raise whatever their parser stumbles over
         return None
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     small.save(buffer, "JPEG", quality=_JPEG_QUALITY)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import DOUBTFUL, Dataset, from_parquet
+from boxloop.data.dataset import DOUBTFUL, Dataset, from_parquet, read_dataset
 from boxloop.experiment import read_experiment
 from boxloop.report.page import RunFacts, build_page
 from boxloop.report.summary import RoundFacts, build_summary, check_chain
@@ -56,14 +56,15 @@ def load_facts(run: Run) -> RunFacts:
     rounds = [_load_round(run, number) for number in range(1, num_rounds + 1)]
     digests = [storage.digest(run.summary(facts.round_number)) for facts in rounds]
     check_chain([facts.summary for facts in rounds], digests)
-    images = from_parquet(storage.read_bytes(f"{run.dataset(num_rounds)}/images.parquet"))
+    dataset = read_dataset(run.dataset(num_rounds))
     return RunFacts(
         experiment_id=run.uri.rpartition("/")[2],
         experiment=experiment,
         settings=storage.read_bytes(run.experiment).decode(),
         rounds=rounds,
         truth=_read_truth(run),
-        image_uris=dict(zip(images["image_id"], images["uri"], strict=True)),
+        image_uris=dict(zip(dataset.images["image_id"], dataset.images["uri"], strict=True)),
+        dataset=dataset,
         set_aside=_read_set_aside(run),
     )
 

@@ -6,19 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from boxloop.data.dataset import Dataset
 from boxloop.experiment import NO_ORACLE, Experiment
 from boxloop.report import charts
+from boxloop.report.data_page import build_data_facts
+from boxloop.report.environment import environment
 from boxloop.report.examples import Example, ReadImage, build_example, choose
 from boxloop.report.summary import RoundFacts, adoption_precision, agreements
 from boxloop.report.times import (
-    format_duration,
     phases_by_round,
     start_time,
     time_rows,
@@ -45,6 +45,8 @@ class RunFacts:
     """True boxes of pool images, or None where none are known."""
     image_uris: Mapping[str, str]
     """Image id to URI."""
+    dataset: Dataset
+    """What the last finished round began with."""
     set_aside: Sequence[tuple[str, str]]
     """Path and reason of input that could not be used."""
 
@@ -58,7 +60,7 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         read_image: gives an image's bytes by its URI; only the images shown are read, and one
             that cannot be read leaves an empty place.
     """
-    template = _environment().get_template("template.html.j2")
+    template = environment().get_template("template.html.j2")
     times = time_rows(facts.rounds)
     return template.render(
         facts=facts,
@@ -77,26 +79,12 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         reasons=_rejection_rows(facts.rounds),
         set_aside_counts=Counter(reason for _, reason in facts.set_aside).most_common(),
         listed_files=LISTED_FILES,
+        data=build_data_facts(facts.dataset, read_image),
         unreadable=sorted({i for f in facts.rounds for i in f.summary["unreadable"]}),
         times=times,
         total_times=total_row(times),
         noise_points=_noise_points(facts.rounds[-1].evaluation["images"]),
     )
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = format_duration
-    environment.filters["change"] = lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-    return environment
 
 
 def _known_precision(facts: RunFacts) -> float | None:

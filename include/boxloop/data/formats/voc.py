@@ -2,55 +2,72 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 from lxml import etree
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+from boxloop.data.findings import Finding
+from boxloop.data.formats.annotation import Annotation, Box
+from boxloop.data.formats.untrusted import (
+    EXACT,
+    exact,
+    number_text,
+    parse_number,
+    parse_size,
+    parse_xml,
+)
 
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_OFFSETS = (1, 1, 0, 0)  # what VOC's corners are more than ours
 
-class Box(NamedTuple):
-    """A labelled bounding box: pixels, 0-based, max edge exclusive."""
-
-    class_name: str
-    xmin: float
-    ymin: float
-    xmax: float
-    ymax: float
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What one VOC file says. Its size is as the file claims it, None where it does not."""
-
-    filename: str
-    width: int | None
-    height: int | None
-    boxes: tuple[Box, ...]
+_ELSEWHERE = re.compile(r"[/\\]|[A-Za-z]+:|(.*[/\\])?\.\.([/\\]|$)")
 
 
 def parse_voc(data: bytes, where: str) -> Annotation:
-    """Return the annotation in a VOC file; the order of an element's children does not matter.
+    """Return the annotation in a VOC file; an object that cannot be read costs no other.
 
     Args:
         data: the file's bytes. Entities are never expanded and nothing is fetched.
         where: name of the file, for messages.
 
+    Returns:
+        Boxes as the file has them, even if their corners are swapped. Findings are bad_number
+        and no_name for an object, and reordered, float_coordinates, zero_based and foreign_path
+        for the file.
+
     Raises:
-        ValueError: if it is no XML, no VOC, or an object has no name or no box with an area.
+        ValueError: if it is no XML or no VOC.
     """
-    root = _parse_xml(data, where)
-    objects = enumerate(root.iterfind("object"), start=1)
+    root = parse_xml(data, where, "annotation")
+    boxes: list[Box] = []
+    findings: list[Finding] = []
+    orders: list[str] = []
+    for number, node in enumerate(root.iterchildren("object"), start=1):
+        bounds = node.find("bndbox")
+        texts = {child.tag: child.text for child in bounds} if bounds is not None else {}
+        found = _parse_object(node, texts, where, number)
+        if isinstance(found, Finding):
+            findings.append(found)
+            continue
+        boxes.append(found)
+        if tuple(texts) != CORNERS and (order := _order(texts)) != CORNERS:
+            orders.append(", ".join(order))
+    if orders:
+        detail = f"{len(orders)} of {len(boxes)} boxes, the first has {orders[0]}"
+        findings.append(Finding("reordered", where, detail))
+    if _ELSEWHERE.match(path := (root.findtext("path") or "").strip()):
+        findings.append(Finding("foreign_path", where, f"<path> is {path[:200]!r}"))
+    size = root.find("size")
+    sizes = {child.tag: child.text for child in size} if size is not None else {}
     return Annotation(
-        filename=_text(root, "filename"),
-        width=_size(root, "size/width"),
-        height=_size(root, "size/height"),
-        boxes=tuple(_parse_object(node, f"{where}: object {number}") for number, node in objects),
+        image=(root.findtext("filename") or "").strip(),
+        boxes=tuple(boxes),
+        width=parse_size(sizes.get("width")),
+        height=parse_size(sizes.get("height")),
+        depth=parse_size(sizes.get("depth")),
+        is_inclusive=True,
+        findings=(*findings, *coordinate_notes(boxes, where)),
     )
 
 
@@ -62,6 +79,9 @@ def build_voc(filename: str, width: int, height: int, boxes: Sequence[Box]) -> b
         width: the image's, pixels.
         height: the image's, pixels.
         boxes: pixels, 0-based, max edge exclusive.
+
+    Raises:
+        ValueError: if a name has a character that XML cannot hold.
     """
     root = etree.Element("annotation")
     _add(root, "filename", filename)
@@ -73,79 +93,67 @@ def build_voc(filename: str, width: int, height: int, boxes: Sequence[Box]) -> b
         _add(node, "name", box.class_name)
         _add(node, "difficult", "0")
         bounds = etree.SubElement(node, "bndbox")
-        for tag in ("xmin", "ymin", "xmax", "ymax"):
-            _add(bounds, tag, _to_voc(tag, getattr(box, tag)))
+        for tag, text in voc_corners(box).items():
+            _add(bounds, tag, text)
     return etree.tostring(root, encoding="utf-8", pretty_print=True)
 
 
-def _parse_xml(data: bytes, where: str) -> etree._Element:
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    try:
-        root = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
-        raise ValueError(f"{where}: is not well-formed XML: {error.msg}") from error
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise ValueError(f"{where}: has a <!DOCTYPE>, which is not read; remove it")
-    if root.tag != "annotation":
-        raise ValueError(f"{where}: is no VOC file: expected <annotation>, found <{root.tag}>")
-    return root
-
-
-def _parse_object(node: etree._Element, where: str) -> Box:
-    name = _text(node, "name")
-    if not name:
-        raise ValueError(f"{where}: <name> is empty")
-    bounds = node.find("bndbox")
-    if bounds is None:
-        raise ValueError(f"{where}: <bndbox> is missing")
-    box = Box(
-        name,
-        xmin=_from_voc(bounds, "xmin", where),
-        ymin=_from_voc(bounds, "ymin", where),
-        xmax=_from_voc(bounds, "xmax", where),
-        ymax=_from_voc(bounds, "ymax", where),
-    )
-    if box.xmax <= box.xmin or box.ymax <= box.ymin:
-        corners = ", ".join(f"<{tag}> {_text(bounds, tag)}" for tag in Box._fields[1:])
-        raise ValueError(f"{where}: the box has no area: {corners}")
-    return box
-
-
-def _from_voc(bounds: etree._Element, tag: str, where: str) -> float:
-    if bounds.find(tag) is None:
-        raise ValueError(f"{where}: <{tag}> is missing")
-    text = _text(bounds, tag)
+def parse_corner(text: str | None, offset: int) -> float | None:
+    """Return a number less its offset, exactly; None if it is no number."""
+    if text and text.isdigit() and text.isascii() and len(text) < 10:
+        return float(int(text) - offset)
+    number = parse_number(text)
     # Decimal, since 0.1 - 1 + 1 is not 0.1 in floats
-    value = float(Decimal(text) - _offset(tag)) if _NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{where}: <{tag}> {text!r} is not a number")
-    return value
+    return None if number is None else float(EXACT.subtract(number, offset))
 
 
-def _to_voc(tag: str, value: float) -> str:
-    number = Decimal(repr(float(value))) + _offset(tag)
-    return str(int(number)) if number == int(number) else str(number)
+def voc_corners(box: Box) -> dict[str, str]:
+    """Return a box's corners as VOC writes them, from 1 and inclusive, by their names."""
+    return {
+        tag: number_text(EXACT.add(exact(value), offset))
+        for tag, value, offset in zip(CORNERS, box[1:], _OFFSETS, strict=True)
+    }
 
 
-def _offset(tag: str) -> int:
-    return 1 if tag in ("xmin", "ymin") else 0
+def coordinate_notes(boxes: Sequence[Box], where: str) -> list[Finding]:
+    """Return a finding if coordinates have fractions, and one if they seem to count from 0."""
+    notes = []
+    fractions = sum(1 for _, a, b, c, d in boxes if a % 1 or b % 1 or c % 1 or d % 1)
+    if fractions:
+        notes.append(Finding("float_coordinates", where, f"{fractions} of {len(boxes)} boxes"))
+    zeros = sum(1 for box in boxes if box.xmin == -1 or box.ymin == -1)
+    if zeros:
+        detail = f"{zeros} of {len(boxes)} boxes have an xmin or ymin of 0"
+        notes.append(Finding("zero_based", where, detail))
+    return notes
 
 
-def _size(root: etree._Element, path: str) -> int | None:
-    text = _text(root, path)
-    return int(text) if text.isascii() and text.isdigit() else None
+def _parse_object(
+    node: etree._Element, texts: Mapping[str, str | None], where: str, number: int
+) -> Box | Finding:
+    name = (node.findtext("name") or "").strip()
+    if not name:
+        return Finding("no_name", f"{where}: object {number}", "<name> is missing or empty")
+    xmin = parse_corner(texts.get("xmin"), 1)
+    ymin = parse_corner(texts.get("ymin"), 1)
+    xmax = parse_corner(texts.get("xmax"), 0)
+    ymax = parse_corner(texts.get("ymax"), 0)
+    if xmin is None or ymin is None or xmax is None or ymax is None:
+        return Finding("bad_number", f"{where}: object {number}", _bad_number(texts))
+    return Box(name, xmin, ymin, xmax, ymax)
 
 
-def _text(node: etree._Element, path: str) -> str:
-    return (node.findtext(path) or "").strip()
+def _bad_number(texts: Mapping[str, str | None]) -> str:
+    tag = next(tag for tag in CORNERS if parse_corner(texts.get(tag), 0) is None)
+    if not texts:
+        return "<bndbox> is missing or empty"
+    if tag not in texts:
+        return f"<{tag}> is missing"
+    return f"<{tag}> {(texts[tag] or '').strip()[:60]!r} is not a number"
+
+
+def _order(texts: Mapping[str, str | None]) -> tuple[str, ...]:
+    return tuple(tag for tag in texts if tag in CORNERS)
 
 
 def _add(parent: etree._Element, tag: str, text: str) -> None:

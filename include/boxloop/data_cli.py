@@ -1,0 +1,186 @@
+"""What `boxloop` does with data alone: doctor, import, split, show."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from boxloop import storage
+from boxloop.experiment import DataConfig, build_data_config, parse_setting
+from boxloop.terminal import printable
+
+if TYPE_CHECKING:
+    from boxloop.data.dataset import Dataset
+    from boxloop.data.doctor import Diagnosis
+    from boxloop.data.source import Source
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to an argparse subparsers object."""
+    doctor = commands.add_parser("doctor", help="say what is wrong with a data set; write nothing")
+    _add_source(doctor)
+    doctor.add_argument("--json", action="store_true", help="every finding, for programs")
+    doctor.add_argument("--html", metavar="FILE", help="write the report as a page with pictures")
+    doctor.set_defaults(command=_doctor)
+
+    importer = commands.add_parser("import", help="read a data set into a dataset version")
+    _add_source(importer)
+    importer.add_argument("--to", required=True, help="folder or gs:// for the tables")
+    importer.set_defaults(command=_import)
+
+    split = commands.add_parser("split", help="deal a data set, and list it by class and split")
+    _add_source(split)
+    split.add_argument("--to", help="folder for train.csv, validate.csv, pool.csv and test.csv")
+    split.set_defaults(command=_split)
+
+    data = commands.add_parser("data", help="what is in a data set")
+    show = data.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "show", help="boxes by class, split and origin, their sizes, a contact sheet"
+    )
+    _add_source(show)
+    show.add_argument("--html", metavar="FILE", help="write a page with charts and pictures")
+    show.set_defaults(command=_show)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help="folder or gs://bucket/prefix")
+    parser.add_argument("--seed", type=int, default=1, help="of the dealing")
+    parser.add_argument(
+        "-sr", "--split-ratio", type=float, help="9: 90 to train on, 10 to validate"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting of data, such as min_box=4 or annotations=xml; may be repeated",
+    )
+
+
+def _config(options: argparse.Namespace) -> DataConfig:
+    settings = dict(parse_setting(text) for text in options.set)
+    if options.split_ratio is not None:
+        settings["split_ratio"] = options.split_ratio
+    return build_data_config({"uri": options.source, **settings})
+
+
+def _check_target(options: argparse.Namespace) -> None:
+    if f"{options.to}/".startswith(f"{options.source.rstrip('/')}/"):
+        raise ValueError(
+            f"--to {options.to} lies in {options.source}, where it would be read again"
+        )
+
+
+def _read(options: argparse.Namespace) -> Source:
+    """Read a folder and deal it; one that cannot be trained on is an error."""
+    from boxloop.data.source import deal_parts, problem_of
+    from boxloop.data.survey import survey_folder
+
+    config = _config(options)
+    source = deal_parts(survey_folder(options.source, config, []), config, seed=options.seed)
+    if problem := problem_of(source):
+        raise ValueError(f"{options.source}: {problem}; `boxloop doctor` says what is wrong")
+    return source
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from boxloop.data.doctor import diagnose, to_json
+
+    diagnosis = diagnose(options.source, _config(options), seed=options.seed)
+    if options.html:
+        from boxloop.report.data_page import build_doctor_page
+
+        _write_page(
+            options.html, build_doctor_page(diagnosis, _verdict(diagnosis), storage.read_bytes)
+        )
+    if options.json:
+        sys.stdout.write(json.dumps(to_json(diagnosis), indent=2) + "\n")
+    else:
+        _print_diagnosis(diagnosis, Console())
+    return diagnosis.status
+
+
+def _print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
+    from boxloop.data.doctor import EXAMPLES
+
+    table = Table("what", "count", "what an import does", show_lines=True)
+    table.add_column("for example", overflow="fold", ratio=1)
+    for ailment in diagnosis.ailments:
+        shown = [printable(f"{f.path}: {f.detail}") for f in ailment.findings[:EXAMPLES]]
+        title = f"{ailment.title}\n({ailment.gravity})"
+        cells = (title, f"{len(ailment.findings):,}", ailment.action, "\n".join(shown))
+        table.add_row(*map(Text, cells))
+    if diagnosis.ailments:
+        console.print(table)
+    if source := diagnosis.source:
+        num_boxes = len(source.dataset.boxes) + len(source.truth)
+        text = f"{len(source.dataset.images):,} images and {num_boxes:,} boxes can be used."
+        console.print(text, markup=False, highlight=False)
+    console.print(printable(_verdict(diagnosis)), markup=False, highlight=False)
+
+
+def _verdict(diagnosis: Diagnosis) -> str:
+    verdicts = ("Nothing to repair.", "An import deals with all of this.", "It cannot be used: ")
+    return verdicts[diagnosis.status] + (diagnosis.problem or "")
+
+
+def _import(options: argparse.Namespace) -> int:
+    from boxloop.data.dataset import to_parquet, write_dataset
+
+    _check_target(options)
+    if storage.exists(f"{options.to}/images.parquet"):  # what was imported before stays put
+        options.set.insert(0, f"previous={options.to}")
+    source = _read(options)
+    storage.write_bytes(f"{options.to}/truth.parquet", to_parquet(source.truth))
+    set_aside = source.set_aside.to_csv(index=False).encode()
+    storage.write_bytes(f"{options.to}/set_aside.csv", set_aside)
+    write_dataset(options.to, source.dataset)
+    counts = (len(source.dataset.images), len(source.dataset.boxes), len(source.set_aside))
+    text = "{:,} images, {:,} boxes, {:,} set aside (set_aside.csv says why)".format(*counts)
+    sys.stdout.write(f"{options.to}: {text}\n")
+    return 0
+
+
+def _split(options: argparse.Namespace) -> int:
+    from boxloop.data.splits import split_table
+
+    _check_target(options)
+    dataset = _read(options).dataset
+    table = split_table(dataset).astype(object).fillna("")
+    sys.stdout.write(printable(table.to_string(index=False)) + "\n")
+    if options.to:
+        _write_lists(dataset, options.to)
+    return 0
+
+
+def _write_lists(dataset: Dataset, folder_uri: str) -> None:
+    """Write train.csv, validate.csv and test.csv, as the study's CSV, and pool.csv with labels."""
+    from boxloop.data.formats.tables import build_study_csv
+
+    for split, name in (("train", "train"), ("validation", "validate"), ("test", "test")):
+        data = build_study_csv(dataset.annotations(split))
+        storage.write_bytes(f"{folder_uri}/{name}.csv", data)
+    pool = dataset.split("pool")[["image_id", "image_label"]]
+    pool = pool.rename(columns={"image_id": "filename"})
+    storage.write_bytes(f"{folder_uri}/pool.csv", pool.to_csv(index=False).encode())
+
+
+def _show(options: argparse.Namespace) -> int:
+    from boxloop.report.data_page import build_data_page, describe
+
+    dataset = _read(options).dataset
+    sys.stdout.write(printable(describe(dataset)))
+    if options.html:
+        _write_page(options.html, build_data_page(dataset, options.source, storage.read_bytes))
+    return 0
+
+
+def _write_page(path: str, page: str) -> None:
+    storage.write_bytes(path, page.encode())
+    sys.stderr.write(f"Page: {path}\n")

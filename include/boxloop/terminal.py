@@ -1,0 +1,8 @@
+"""Text of strangers on a terminal."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Return text with control characters written out, so that a terminal only shows it."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

@@ -1,0 +1,16 @@
+import pytest
+
+from boxloop.terminal import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ü king.jpg", "ü king.jpg"),
+        ("a\nb", "a\nb"),
+        ("\x1b[2Ja\rb", "\\x1b[2Ja\\rb"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+    ],
+)
+def test_control_characters_are_written_out(text: str, shown: str) -> None:
+    assert printable(text) == shown
