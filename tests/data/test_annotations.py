@@ -126,10 +126,9 @@ def test_a_file_with_boxes_beats_one_that_cannot_be_read(files: Files, other: st
 def test_tables_and_files_mix(files: Files) -> None:
     files.images("images/a.jpg", "images/b.jpg", "images/c.jpg", "images/d.jpg")
     files.voc("annotations/a.xml", "a.jpg", BOX)
-    size = {"width": WIDTH, "height": HEIGHT}
-    files.write("b.csv", build_study_csv([Annotation("b.jpg", (KING,), **size)]))
+    files.write("b.csv", build_study_csv([Annotation("b.jpg", (KING,), WIDTH, HEIGHT)]))
     files.write("c.txt", build_kaggle_text([Annotation("/home/me/c.jpg", (BOX,))]))
-    files.write("d.json", build_coco([Annotation("d.jpg", (KING,), **size)]))
+    files.write("d.json", build_coco([Annotation("d.jpg", (KING,), WIDTH, HEIGHT)]))
     assert classes(files.survey()) == {
         "a.jpg": ["ace"],
         "b.jpg": ["king"],
