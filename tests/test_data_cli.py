@@ -13,7 +13,8 @@ from boxloop.data.dataset import read_dataset
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Data:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
+    monkeypatch.setenv("BOXLOOP_ROOT", str(tmp_path / "root"))
     found = Data(tmp_path / "data")
     found.config()
     return found
@@ -86,6 +87,36 @@ def test_import_writes_a_dataset_version(data: Data, tmp_path: Path) -> None:
     assert (len(dataset.images), len(dataset.boxes)) == (12, 8)
     set_aside = pd.read_csv(tmp_path / "version" / "set_aside.csv")
     assert list(set_aside["path"]) == ["images/broken.jpg"]
+
+
+def test_results_go_below_the_artifact_root_unless_told_otherwise(
+    data: Data, tmp_path: Path
+) -> None:
+    assert main(["import", str(data.folder)]) == 0
+    assert main(["split", f"{data.folder}/"]) == 0
+    names = {path.name for path in (tmp_path / "root" / "datasets" / "data").iterdir()}
+    assert names >= {"images.parquet", "boxes.parquet", "train.csv", "validate.csv"}
+
+
+def test_results_may_not_go_where_they_would_be_read_again(
+    data: Data, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["split", str(data.folder), "--to", f"{data.folder}/lists"]) == 2
+    assert "where it would be read again" in capsys.readouterr().err
+
+
+def test_an_image_stays_where_an_earlier_import_put_it(data: Data, tmp_path: Path) -> None:
+    arguments = ["import", str(data.folder), "--to", str(tmp_path / "version")]
+    arguments += ["--set", "given_splits=false", "--set", "test_share=0.5"]
+    assert main(arguments) == 0
+    before = read_dataset(str(tmp_path / "version")).images.set_index("image_id")["split"]
+    for number in range(20):
+        data.add(f"more_{number}.jpg", "king", "train", [BOX._replace(class_name="king")])
+    data.config()
+    assert main([*arguments, "--seed", "2"]) == 0
+    after = read_dataset(str(tmp_path / "version")).images.set_index("image_id")["split"]
+    assert len(after) == len(before) + 20
+    assert (after[before.index] == before).all()
 
 
 @pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")

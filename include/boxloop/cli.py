@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from boxloop import child, data_cli, steps
-from boxloop.experiment import CONFIGS, parse_setting
+from boxloop.experiment import default_root, parse_setting
 from boxloop.terminal import printable
 
 DEMO = "configs/experiments/demo.yaml"
@@ -47,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run all rounds of an experiment, without Airflow")
     run.add_argument("experiment", help=f"experiment file, such as {DEMO}")
-    run.add_argument("--root", default=_default_root(), help="artifact root: folder or gs://")
+    run.add_argument("--root", default=default_root(), help="artifact root: folder or gs://")
     run.add_argument("--id", help="name of the run; that of an unfinished run goes on with it")
     run.add_argument("--oracle", choices=["label_match", "none"], help="none: a control run")
     run.add_argument("--seed", type=int, help="of data, splits and training")
@@ -132,7 +131,3 @@ def _airflow(options: argparse.Namespace) -> int:
     from boxloop.local_airflow.demo import serve
 
     return serve()
-
-
-def _default_root() -> str:
-    return os.environ.get("BOXLOOP_ROOT") or str(CONFIGS.parent / ".boxloop")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boxloop import storage
-from boxloop.experiment import DataConfig, build_data_config, parse_setting
+from boxloop.experiment import DataConfig, build_data_config, default_root, parse_setting
 from boxloop.terminal import printable
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def add_commands(commands: Any) -> None:
 
     importer = commands.add_parser("import", help="read a data set into a dataset version")
     _add_source(importer)
-    importer.add_argument("--to", required=True, help="folder or gs:// for the tables")
+    _add_target(importer, "the tables")
     importer.set_defaults(command=_import)
 
     split = commands.add_parser("split", help="deal a data set, and list it by class and split")
     _add_source(split)
-    split.add_argument("--to", help="folder for train.csv, validate.csv, pool.csv and test.csv")
+    _add_target(split, "train.csv, validate.csv, pool.csv and test.csv")
     split.set_defaults(command=_split)
 
     data = commands.add_parser("data", help="what is in a data set")
@@ -63,6 +64,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_target(parser: argparse.ArgumentParser, what: str) -> None:
+    place = "datasets/<name of the source> below the artifact root"
+    parser.add_argument("--to", help=f"folder or gs:// for {what}; by default {place}")
+
+
 def _config(options: argparse.Namespace) -> DataConfig:
     settings = dict(parse_setting(text) for text in options.set)
     if options.split_ratio is not None:
@@ -70,11 +76,17 @@ def _config(options: argparse.Namespace) -> DataConfig:
     return build_data_config({"uri": options.source, **settings})
 
 
-def _check_target(options: argparse.Namespace) -> None:
-    if f"{options.to}/".startswith(f"{options.source.rstrip('/')}/"):
-        raise ValueError(
-            f"--to {options.to} lies in {options.source}, where it would be read again"
-        )
+def _target(options: argparse.Namespace) -> str:
+    """Return where results go, which must not be where the next reading would find them."""
+    source = _absolute(options.source)
+    target = options.to or f"{default_root()}/datasets/{source.rpartition('/')[2]}"
+    if f"{_absolute(target)}/".startswith(f"{source}/"):
+        raise ValueError(f"--to {target} lies in {options.source}, where it would be read again")
+    return str(target)
+
+
+def _absolute(uri: str) -> str:
+    return uri.rstrip("/") if storage.is_remote(uri) else str(Path(uri).resolve())
 
 
 def _read(options: argparse.Namespace) -> Source:
@@ -133,29 +145,29 @@ def _verdict(diagnosis: Diagnosis) -> str:
 def _import(options: argparse.Namespace) -> int:
     from boxloop.data.dataset import to_parquet, write_dataset
 
-    _check_target(options)
-    if storage.exists(f"{options.to}/images.parquet"):  # what was imported before stays put
-        options.set.insert(0, f"previous={options.to}")
+    target = _target(options)
+    if storage.exists(f"{target}/images.parquet"):  # what was imported before stays put
+        options.set.insert(0, f"previous={target}")
     source = _read(options)
-    storage.write_bytes(f"{options.to}/truth.parquet", to_parquet(source.truth))
+    storage.write_bytes(f"{target}/truth.parquet", to_parquet(source.truth))
     set_aside = source.set_aside.to_csv(index=False).encode()
-    storage.write_bytes(f"{options.to}/set_aside.csv", set_aside)
-    write_dataset(options.to, source.dataset)
+    storage.write_bytes(f"{target}/set_aside.csv", set_aside)
+    write_dataset(target, source.dataset)
     counts = (len(source.dataset.images), len(source.dataset.boxes), len(source.set_aside))
     text = "{:,} images, {:,} boxes, {:,} set aside (set_aside.csv says why)".format(*counts)
-    sys.stdout.write(f"{options.to}: {text}\n")
+    sys.stdout.write(f"{target}: {text}\n")
     return 0
 
 
 def _split(options: argparse.Namespace) -> int:
     from boxloop.data.splits import split_table
 
-    _check_target(options)
+    target = _target(options)
     dataset = _read(options).dataset
     table = split_table(dataset).astype(object).fillna("")
     sys.stdout.write(printable(table.to_string(index=False)) + "\n")
-    if options.to:
-        _write_lists(dataset, options.to)
+    _write_lists(dataset, target)
+    sys.stderr.write(f"Lists: {target}/train.csv, validate.csv, pool.csv, test.csv\n")
     return 0
 
 

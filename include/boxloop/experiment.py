@@ -7,6 +7,7 @@ anything is trained.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import typing
 from collections.abc import Mapping
@@ -221,6 +222,11 @@ def parse_setting(text: str) -> tuple[str, Any]:
 def experiment_yaml(experiment: Experiment) -> bytes:
     """Return the experiment with every setting written out, as `read_experiment` reads it."""
     return yaml.safe_dump(dataclasses.asdict(experiment), sort_keys=False).encode()
+
+
+def default_root() -> str:
+    """Return the artifact root of commands that name none: $BOXLOOP_ROOT, else .boxloop."""
+    return os.environ.get("BOXLOOP_ROOT") or str(CONFIGS.parent / ".boxloop")
 
 
 def model_names() -> list[str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param
 
-DEFAULT_ROOT = Path(__file__).resolve().parents[2] / ".boxloop"
 RUN, DATA, TRAINING, ORACLE = "Run", "Data", "Training", "Oracle"
 PARAMS = {
     "experiment": Param(
@@ -117,9 +114,11 @@ OVERRIDES = {
 
 def plan_arguments(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """Return the arguments of `boxloop.steps.plan_rounds` for a filled-in form."""
+    from boxloop.experiment import default_root
+
     return {
         "experiment_uri": params["experiment"],
-        "root": params["artifact_root"] or os.environ.get("BOXLOOP_ROOT") or str(DEFAULT_ROOT),
+        "root": params["artifact_root"] or default_root(),
         "experiment_id": params["experiment_id"] or slug(run_id),
         "overrides": {setting: params[name] for name, setting in OVERRIDES.items()},
     }
