@@ -41,7 +41,11 @@ PREDICT_SHARDS = int(os.environ.get("BOXLOOP_PREDICT_SHARDS", "1"))
 """Parallel tasks that predict; a mapped group cannot choose its number at run time."""
 ROUND_LABEL = "round {{ '%02d' % (ti.map_index + 1) }}"
 WRONG_INPUT = ExceptionRetryPolicy(
-    rules=[RetryRule(exception=[ValueError, FileNotFoundError], action=RetryAction.FAIL)]
+    rules=[
+        RetryRule(
+            exception=[ValueError, FileNotFoundError, PermissionError], action=RetryAction.FAIL
+        )
+    ]
 )
 
 

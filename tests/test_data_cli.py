@@ -105,6 +105,22 @@ def test_results_may_not_go_where_they_would_be_read_again(
     assert "where it would be read again" in capsys.readouterr().err
 
 
+def test_two_folders_of_one_name_do_not_overwrite_each_other(
+    data: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Data(tmp_path / "elsewhere" / "data")
+    other.config()
+    assert main(["import", str(data.folder)]) == 0
+    assert main(["import", str(other.folder)]) == 2
+    assert f"holds an import of {data.folder}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["2024", "a #b"])
+def test_a_place_may_have_any_name(data: Data, tmp_path: Path, name: str) -> None:
+    for _ in range(2):
+        assert main(["import", str(data.folder), "--to", str(tmp_path / name)]) == 0
+
+
 def test_an_image_stays_where_an_earlier_import_put_it(data: Data, tmp_path: Path) -> None:
     arguments = ["import", str(data.folder), "--to", str(tmp_path / "version")]
     arguments += ["--set", "given_splits=false", "--set", "test_share=0.5"]

@@ -66,6 +66,17 @@ def test_a_task_builds_on_its_upstream_only(run: Run) -> None:
     assert calls[3:] == ["export", "evaluate"]  # export waits for no evaluation, and heeds none
 
 
+def test_a_new_evaluation_is_merged_anew(run: Run) -> None:
+    calls: list[str] = []
+    for name in ROUND_TASKS:
+        do(run, "predict-00000-of-00001" if name == "predict" else name, calls)
+    marker = storage.read_json(run.marker(1, "evaluate"))
+    storage.write_json(run.marker(1, "evaluate"), {**marker, "value": {"map50": 0.5}})
+    do(run, "match_labels", calls)
+    do(run, "merge", calls)
+    assert calls[len(ROUND_TASKS) :] == ["merge"]
+
+
 def test_a_round_follows_from_the_round_before(run: Run) -> None:
     calls: list[str] = []
     for name in ROUND_TASKS:

@@ -1,16 +1,20 @@
 import pytest
 
-from boxloop.terminal import printable
+from boxloop.terminal import printable, printable_lines
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("ü king.jpg", "ü king.jpg"),
-        ("a\nb", "a\nb"),
+        ("a\nb", "a\\nb"),
         ("\x1b[2Ja\rb", "\\x1b[2Ja\\rb"),
         ("\u202egpj.exe", "\\u202egpj.exe"),
     ],
 )
 def test_control_characters_are_written_out(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_lines_stay_lines() -> None:
+    assert printable_lines("a\x07\nb") == "a\\x07\nb"

@@ -11,7 +11,7 @@ from typing import Any
 
 from boxloop import child, data_cli, steps
 from boxloop.experiment import default_root, parse_setting
-from boxloop.terminal import printable
+from boxloop.terminal import printable_lines
 
 DEMO = "configs/experiments/demo.yaml"
 
@@ -29,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, PermissionError) as error:
         if options.verbose:
             raise
-        sys.stderr.write(f"boxloop: error: {printable(str(error))}\n")
+        sys.stderr.write(f"boxloop: error: {printable_lines(str(error))}\n")
         return child.INPUT_ERROR
     except RuntimeError as error:
-        sys.stderr.write(f"boxloop: error: {printable(str(error))}\n")
+        sys.stderr.write(f"boxloop: error: {printable_lines(str(error))}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("boxloop: interrupted; run the same command again to go on\n")

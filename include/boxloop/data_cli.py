@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -14,12 +15,14 @@ from rich.text import Text
 
 from boxloop import storage
 from boxloop.experiment import DataConfig, build_data_config, default_root, parse_setting
-from boxloop.terminal import printable
+from boxloop.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
     from boxloop.data.dataset import Dataset
     from boxloop.data.doctor import Diagnosis
     from boxloop.data.source import Source
+
+ORIGIN = "source.json"  # written last: what an import read
 
 
 def add_commands(commands: Any) -> None:
@@ -89,12 +92,11 @@ def _absolute(uri: str) -> str:
     return uri.rstrip("/") if storage.is_remote(uri) else str(Path(uri).resolve())
 
 
-def _read(options: argparse.Namespace) -> Source:
+def _read(options: argparse.Namespace, config: DataConfig) -> Source:
     """Read a folder and deal it; one that cannot be trained on is an error."""
     from boxloop.data.source import deal_parts, problem_of
     from boxloop.data.survey import survey_folder
 
-    config = _config(options)
     source = deal_parts(survey_folder(options.source, config, []), config, seed=options.seed)
     if problem := problem_of(source):
         raise ValueError(f"{options.source}: {problem}; `boxloop doctor` says what is wrong")
@@ -146,26 +148,43 @@ def _import(options: argparse.Namespace) -> int:
     from boxloop.data.dataset import to_parquet, write_dataset
 
     target = _target(options)
-    if storage.exists(f"{target}/images.parquet"):  # what was imported before stays put
-        options.set.insert(0, f"previous={target}")
-    source = _read(options)
+    source = _read(options, _keep_splits(options, target))
     storage.write_bytes(f"{target}/truth.parquet", to_parquet(source.truth))
     set_aside = source.set_aside.to_csv(index=False).encode()
     storage.write_bytes(f"{target}/set_aside.csv", set_aside)
     write_dataset(target, source.dataset)
+    storage.write_json(f"{target}/{ORIGIN}", {"source": _absolute(options.source)})
     counts = (len(source.dataset.images), len(source.dataset.boxes), len(source.set_aside))
     text = "{:,} images, {:,} boxes, {:,} set aside (set_aside.csv says why)".format(*counts)
     sys.stdout.write(f"{target}: {text}\n")
     return 0
 
 
+def _keep_splits(options: argparse.Namespace, target: str) -> DataConfig:
+    """Return the settings; images that an earlier import brought to `target` keep their splits.
+
+    Raises:
+        ValueError: if that import was of another folder.
+    """
+    config = _config(options)
+    if not storage.exists(f"{target}/{ORIGIN}"):
+        return config
+    origin = storage.read_json(f"{target}/{ORIGIN}")["source"]
+    if origin != _absolute(options.source):
+        raise ValueError(f"{target} holds an import of {origin}: name another place with --to")
+    if config.previous is not None:
+        return config
+    sys.stderr.write(f"Images that are in {target} already keep their splits.\n")
+    return dataclasses.replace(config, previous=target)
+
+
 def _split(options: argparse.Namespace) -> int:
     from boxloop.data.splits import split_table
 
     target = _target(options)
-    dataset = _read(options).dataset
+    dataset = _read(options, _config(options)).dataset
     table = split_table(dataset).astype(object).fillna("")
-    sys.stdout.write(printable(table.to_string(index=False)) + "\n")
+    sys.stdout.write(printable_lines(table.to_string(index=False)) + "\n")
     _write_lists(dataset, target)
     sys.stderr.write(f"Lists: {target}/train.csv, validate.csv, pool.csv, test.csv\n")
     return 0
@@ -186,8 +205,8 @@ def _write_lists(dataset: Dataset, folder_uri: str) -> None:
 def _show(options: argparse.Namespace) -> int:
     from boxloop.report.data_page import build_data_page, describe
 
-    dataset = _read(options).dataset
-    sys.stdout.write(printable(describe(dataset)))
+    dataset = _read(options, _config(options)).dataset
+    sys.stdout.write(printable_lines(describe(dataset)))
     if options.html:
         _write_page(options.html, build_data_page(dataset, options.source, storage.read_bytes))
     return 0

@@ -49,7 +49,18 @@ def _locate_data(experiment: Experiment, root: str) -> Experiment:
                 f"data folder {uri} does not exist: name one with images/ and annotations/"
             )
         uri = str(Path(uri).resolve())
-    return dataclasses.replace(experiment, data=dataclasses.replace(data, uri=uri))
+    located = dataclasses.replace(data, uri=uri, previous=_locate_version(data.previous))
+    return dataclasses.replace(experiment, data=located)
+
+
+def _locate_version(uri: str | None) -> str | None:
+    """Return the absolute location of an earlier dataset version."""
+    if uri is None:
+        return None
+    uri = uri.rstrip("/") if storage.is_remote(uri) else str(Path(uri).resolve())
+    if not storage.exists(f"{uri}/images.parquet"):
+        raise FileNotFoundError(f"data.previous: {uri} holds no dataset version, no images.parquet")
+    return uri
 
 
 def _draw(uri: str, seed: int, counts: dict[str, int]) -> None:

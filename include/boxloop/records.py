@@ -177,8 +177,10 @@ def _examples(images: pd.DataFrame, dataset: Dataset) -> Iterator[bytes]:
     of_images = (_contents(images, dataset), images["uri"], images["source_id"])
     for content, uri, source_id in zip(*of_images, strict=True):
         values = content._asdict()
-        del values["sha256"]
-        yield encode_example(_readable(next(data), uri), source_id=source_id, **values)
+        whole = next(data)
+        if hashlib.sha256(whole).hexdigest() != values.pop("sha256"):
+            raise ValueError(f"{uri}: has changed since its boxes were read; begin a new run")
+        yield encode_example(_readable(whole, uri), source_id=source_id, **values)
 
 
 def _readable(data: bytes, uri: str) -> bytes:

@@ -117,7 +117,15 @@ def links_out(folder_uri: str) -> set[str]:
         return set()
     folder = Path(folder_uri).resolve()
     links = ((name, entry) for name, entry in _walk(folder_uri) if entry.is_symlink())
-    return {name for name, entry in links if not _leads_to_file_in(folder, entry)}
+    return {n for n, link in links if not _is_hidden(n) and not _leads_to_file_in(folder, link)}
+
+
+def locked_folders(folder_uri: str) -> set[str]:
+    """Return names below a local folder of folders that may not be listed."""
+    found: set[str] = set()
+    if not is_remote(folder_uri):
+        deque(_walk(folder_uri, found), maxlen=0)
+    return found
 
 
 @contextlib.contextmanager
@@ -243,13 +251,28 @@ def _blob_names(bucket: Bucket, prefix: str) -> list[str]:
     return [name.removeprefix(prefix) for name in names if not name.endswith("/")]
 
 
-def _walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Give name and entry of all below a local folder but real folders; links are not followed."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+def _walk(folder: str, locked: set[str] | None = None) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Give name and entry of all below a local folder but real folders; links are not followed.
+
+    Args:
+        folder: where to begin; nothing is given where there is none.
+        locked: gets the names of folders that may not be listed.
+    """
+    waiting = [(folder, "")]
+    while waiting:
+        path, prefix = waiting.pop()
+        try:
+            entries = list(os.scandir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError:
+            if locked is not None:
+                locked.add(prefix.rstrip("/"))
+            continue
         for entry in entries:
             name = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{name}/")
+                waiting.append((entry.path, f"{name}/"))
             else:
                 yield name, entry
 

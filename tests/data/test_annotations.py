@@ -123,6 +123,77 @@ def test_a_file_with_boxes_beats_one_that_cannot_be_read(files: Files, other: st
     ]
 
 
+@pytest.mark.parametrize(
+    ("other", "content"),
+    [
+        ("annotations/a.xml", b"<annotation>"),
+        ("annotations/a.xml", b"<annotation/>"),
+        ("images/a.txt", b""),
+    ],
+)
+def test_a_table_with_boxes_beats_a_useless_file_called_like_the_image(
+    files: Files, other: str, content: bytes
+) -> None:
+    files.images("images/a.jpg")
+    files.write("all.json", build_coco([Annotation("a.jpg", (BOX,), WIDTH, HEIGHT)]))
+    files.write(other, content)
+    assert classes(files.survey()) == {"a.jpg": ["ace"]}
+
+
+def test_folders_of_coco_tell_the_split_and_no_class(files: Files) -> None:
+    files.images("images/train2017/1.jpg", "images/val2017/2.jpg", "images/king/3.jpg")
+    survey = files.survey()
+    assert survey.folder.splits == {"train2017/1.jpg": "train", "val2017/2.jpg": "validation"}
+    assert survey.labels == {"train2017/1.jpg": None, "val2017/2.jpg": None, "king/3.jpg": "king"}
+
+
+def test_what_an_annotation_says_of_its_image_counts_for_more_than_its_folder(
+    files: Files,
+) -> None:
+    files.images("images/kings/a.jpg")
+    image = b'<image name="a.jpg" width="40" height="30"><tag label="king"/></image>'
+    files.write("annotations/cvat.xml", b"<annotations>" + image + b"</annotations>")
+    assert files.survey().labels == {"kings/a.jpg": "king"}
+
+
+def test_images_outside_of_the_folder_for_them_are_reported(files: Files) -> None:
+    files.images("images/a.jpg", "extra/b.jpg", "extra/c.jpg")
+    found = of_kind(files.survey(), "unread_folder")
+    assert [(finding.path, finding.detail[:7]) for finding in found] == [("extra", "2 files")]
+
+
+def test_a_chosen_folder_of_annotations_finds_the_names_of_its_classes(files: Files) -> None:
+    files.images("images/a.jpg")
+    files.write("data.yaml", b"names: [ace]\n")
+    files.write("mine/a.txt", YOLO)
+    config = DataConfig(uri=str(files.folder), annotations="mine")
+    assert classes(survey_folder(str(files.folder), config, [])) == {"a.jpg": ["ace"]}
+    wrong = DataConfig(uri=str(files.folder), annotations="mien")
+    with pytest.raises(ValueError, match="has no folder 'mien'"):
+        survey_folder(str(files.folder), wrong, [])
+
+
+def test_rows_of_groups_that_mean_no_image_are_reported(files: Files) -> None:
+    files.images("images/a.jpg", "images/b.jpg")
+    rows = b"path,group\n./images/a.jpg,1\nimages/b.jpg,1\nc.jpg,1\n../d.jpg,1\n"
+    files.write("groups.csv", rows)
+    survey = files.survey()
+    assert {survey.folder.groups[name] for name in ("a.jpg", "b.jpg")} == {"1"}
+    assert [finding.path for finding in of_kind(survey, "bad_row")] == [
+        "groups.csv: row 4",
+        "groups.csv: row 5",
+    ]
+
+
+def test_links_in_hidden_folders_and_deep_folders_are_nobodys_business(files: Files) -> None:
+    files.images("images/a.jpg", "images/" + "d/" * 300 + "b.jpg")
+    (files.folder / ".git").mkdir()
+    (files.folder / ".git" / "link").symlink_to("/")
+    survey = files.survey()
+    assert len(survey.facts) == 2
+    assert not of_kind(survey, "leads_out")
+
+
 def test_tables_and_files_mix(files: Files) -> None:
     files.images("images/a.jpg", "images/b.jpg", "images/c.jpg", "images/d.jpg")
     files.voc("annotations/a.xml", "a.jpg", BOX)

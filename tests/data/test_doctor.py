@@ -178,6 +178,7 @@ CASES: dict[str, tuple[Callable[[Data], None], str, str]] = {
         "the label is 'ace', its boxes are king",
     ),
     "not_boxed": (with_row("odd.jpg", "ace", "test"), "images/odd.jpg", "in the test split"),
+    "bad_split": (with_row("odd.jpg", "ace", "later"), "images/odd.jpg", "split 'later' is none"),
     "no_usable_box": (
         lambda data: data.annotate("train_0.jpg", []),
         IMAGE,

@@ -340,7 +340,7 @@ def test_folder_of_which_no_experiment_can_be_made_is_an_error(
 def test_error_names_what_was_set_aside(data: Data) -> None:
     for path in (data.folder / "images").glob("pool*"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"\(4 set aside: images/pool_0.jpg: the file is empty"):
+    with pytest.raises(ValueError, match=r"\(4 set aside: 'images/pool_0.jpg': the file is empty"):
         data.read()
 
 
@@ -379,4 +379,4 @@ def test_real_photographs_are_read(name: str, num_test: int, num_boxes: int) -> 
     assert len(source.set_aside) <= 2  # near duplicates of test images
     assert num_boxes - 10 <= len(source.dataset.boxes) + len(source.truth) <= num_boxes
     num_train, num_pool = (len(source.dataset.split(split)) for split in ("train", "pool"))
-    assert abs(num_train - num_pool) <= 20  # each group by its own hash
+    assert abs(num_train - num_pool) <= 50  # each group by its own hash

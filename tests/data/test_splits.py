@@ -37,12 +37,13 @@ def count(image_ids: set[str]) -> Counter[str]:
     return Counter(image_id.split("_")[0] for image_id in image_ids)
 
 
+@pytest.mark.parametrize("group_size", [1, 5, 20])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_stratum_gives_about_its_share(seed: int) -> None:
-    # a binomial of 2000 and 0.2: 400, and 18 is its standard deviation
-    found = count(dealt(images_of({"a": 2000, "b": 2000}), 0.2, seed=seed, leave=2))
-    assert found["a"] == pytest.approx(400, abs=4 * 18)
-    assert found["b"] == pytest.approx(400, abs=4 * 18)
+def test_every_stratum_gives_about_its_share(seed: int, group_size: int) -> None:
+    # groups of a binomial of 2000 / size and 0.2: 400 images, and 18 sqrt(size) as deviation
+    found = count(dealt(images_of({"a": 2000, "b": 2000}, group_size), 0.2, seed=seed, leave=2))
+    assert found["a"] == pytest.approx(400, abs=4 * 18 * group_size**0.5)
+    assert found["b"] == pytest.approx(400, abs=4 * 18 * group_size**0.5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -43,11 +43,11 @@ class _Parsed(NamedTuple):
 class _Claim(NamedTuple):
     """That an annotation is about an image; the least claim on an image wins."""
 
-    is_far: bool
-    """Whether the file is called otherwise than the image."""
     is_ambiguous: bool
     is_broken: bool
     is_empty: bool
+    is_far: bool
+    """Whether the file is called otherwise than the image."""
     path: str
     match: Match
     found: Found
@@ -56,8 +56,8 @@ class _Claim(NamedTuple):
 def read_annotations(folder: Folder, names: Sequence[str], findings: Findings) -> dict[str, Found]:
     """Return image_id -> what its annotation file says.
 
-    Of several files that fit one image, the one called most like it is used, then one that can be
-    read and has boxes, then the first by name. What fits several images alike goes to none.
+    Of several files that fit one image, one that can be read and has boxes is used, then the one
+    called most like it, then the first by name. What fits several images alike goes to none.
 
     Args:
         folder: whose images they are.

@@ -77,8 +77,8 @@ KINDS: Mapping[str, Kind] = {
     "unknown_file": Kind(SET_ASIDE, "File in no known format of annotations", "it is not used"),
     "unread_folder": Kind(
         NOTE,
-        "Folder whose annotations are not read",
-        "data.annotations names it, if it is to be read",
+        "Folder that is not read",
+        "data.annotations may name one with boxes; images belong below images/",
     ),
     "bad_name": Kind(SET_ASIDE, "File name that is not UTF-8", "the file is not used; rename it"),
     "bad_row": Kind(SET_ASIDE, "Row of a table that cannot be used", "the row is skipped"),
@@ -107,6 +107,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     # parts in the experiment
     "not_boxed": Kind(SET_ASIDE, "Held-out image without boxes", "it is not used"),
+    "bad_split": Kind(SET_ASIDE, "Unknown split in image_labels.csv", "its image is not used"),
     "no_usable_box": Kind(
         NOTE, "Annotation without a usable box", "its image counts as one without boxes"
     ),

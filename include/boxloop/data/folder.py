@@ -14,6 +14,7 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from boxloop.experiment import DataConfig
 LABELS, GROUPS = "image_labels.csv", "groups.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 ANNOTATION_FOLDERS = ("annotations/", "labels/")
+CLASS_LISTS = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")  # of YOLO, at the top
 ANNOTATION_SUFFIXES = (".xml", ".json", ".csv", ".txt", ".yaml", ".yml")
 LAYOUT = "see docs/your-data.md for what it may look like"
 _NOT_ANNOTATIONS = re.compile(
@@ -42,7 +44,8 @@ _SPLIT_FOLDERS = {
     "pool": "pool",
 }
 """What folders called so say of the images in them."""
-_NO_CLASS = {"images", "jpegimages", "img", "imgs", "photos", "data", *_SPLIT_FOLDERS}
+_YEAR = re.compile(r"(19|20)\d\d$")  # of COCO's train2017
+_NO_CLASS = {"images", "jpegimages", "img", "imgs", "photos", "data"}
 """Folders that tell no class."""
 
 Findings = list[Finding]
@@ -87,16 +90,17 @@ def read_folder(uri: str, config: DataConfig, findings: Findings) -> Folder:
         )
     _read_labels(folder, LABELS in names, config.label_pattern, findings)
     if GROUPS in names:
-        rows = _read_csv(folder.uri, GROUPS, ("path", "group"))
-        folder.groups = {row["path"].removeprefix(folder.images): row["group"] for row in rows}
+        _read_groups(folder, findings)
     return folder
 
 
 def _list_names(uri: str, findings: Findings) -> list[str]:
     """Return the files below the folder, less links to what is not below it."""
-    links = storage.links_out(uri)
+    links, locked = storage.links_out(uri), storage.locked_folders(uri)
     reason = "a link that is not followed; copy what it leads to"
     findings += [Finding("leads_out", _shown(name), reason) for name in sorted(links)]
+    reason = "its files may not be listed: give leave to read it"
+    findings += [Finding("unread_folder", _shown(name), reason) for name in sorted(locked)]
     names = [found[len(uri) + 1 :] for found in storage.list_files(uri)]
     odd = [name for name in names if _shown(name) != name]
     reason = "its name is not UTF-8; rename it"
@@ -122,18 +126,16 @@ def _sort_files(uri: str, names: list[str], config: DataConfig, findings: Findin
         image_ids = {n for n in names if n.lower().endswith(IMAGE_SUFFIXES)} - set(truth)
     free = set(names) - set(truth) - {LABELS, GROUPS} - {images + name for name in image_ids}
     annotations = sorted(name for name in free if _may_annotate(name, images, config.annotations))
-    unread = Counter(
-        parent(name) for name in (free - set(annotations)) & set(tables) if parent(name)
-    )
-    for folder, count in sorted(unread.items()):
-        findings.append(Finding("unread_folder", folder, f"{count} files that may hold boxes"))
+    if config.annotations and not any(_is_below(name, config.annotations) for name in names):
+        raise ValueError(f"data.annotations: {uri} has no folder {config.annotations!r}")
+    _note_unread(free - set(annotations), findings)
     return Folder(uri, images, image_ids, annotations, truth)
 
 
 def _may_annotate(name: str, images: str, chosen: str | None) -> bool:
     """Whether a file may hold boxes: all in a folder for them, elsewhere those of such suffixes."""
     if chosen is not None:
-        return name.startswith(f"{chosen.rstrip('/')}/")
+        return _is_below(name, chosen) or name.lower() in CLASS_LISTS
     if name.lower().startswith(ANNOTATION_FOLDERS):
         return True
     is_here = not images or name.startswith(images) or "/" not in name
@@ -141,10 +143,39 @@ def _may_annotate(name: str, images: str, chosen: str | None) -> bool:
     return is_here and is_one and not _NOT_ANNOTATIONS.fullmatch(name_of(name))
 
 
+def _is_below(name: str, folder: str) -> bool:
+    return name.startswith(f"{folder.rstrip('/')}/")
+
+
+def _note_unread(names: Iterable[str], findings: Findings) -> None:
+    """Report folders with images or annotations that lie where neither is looked for."""
+    suffixes = (*ANNOTATION_SUFFIXES, *IMAGE_SUFFIXES)
+    unread = Counter(parent(name) for name in names if name.lower().endswith(suffixes))
+    for folder, count in sorted(unread.items()):
+        if folder:
+            detail = f"{count} files that may be images or hold boxes"
+            findings.append(Finding("unread_folder", folder, detail))
+
+
+def _read_groups(folder: Folder, findings: Findings) -> None:
+    rows = _read_csv(folder.uri, GROUPS, ("path", "group"))
+    for line, row in enumerate(rows, start=2):
+        where = f"{GROUPS}: row {line}"
+        try:
+            image_id = _image_id(folder, row["path"])
+        except ValueError as error:
+            findings.append(Finding("bad_row", where, str(error)))
+            continue
+        if image_id not in folder.image_ids:
+            findings.append(Finding("bad_row", where, f"there is no image {image_id}"))
+        folder.groups[image_id] = row["group"]
+
+
 def _read_labels(folder: Folder, is_there: bool, pattern: str | None, findings: Findings) -> None:
     """Take labels and splits from the table, and what it does not say from names of folders."""
     for image_id in folder.image_ids:
-        folder.labels[image_id] = label_of_name(image_id, pattern)
+        if pattern is not None:
+            folder.labels[image_id] = label_by_pattern(image_id, pattern)
         if split := split_of_name(image_id):
             folder.splits[image_id] = split
     if not is_there:
@@ -168,35 +199,37 @@ def _read_labels(folder: Folder, is_there: bool, pattern: str | None, findings: 
         listed.add(image_id)
 
 
-def label_of_name(image_id: str, pattern: str | None) -> str | None:
-    """Return the image-level label that an image's path tells, or None.
-
-    Args:
-        image_id: path of the image.
-        pattern: regular expression with a group named `label`, searched for in the path; None:
-            the name of the image's folder, unless it is one that says nothing of the image.
-    """
-    if pattern is None:
-        folder = name_of(parent(image_id))
-        return None if folder.lower() in _NO_CLASS else folder or None
+def label_by_pattern(image_id: str, pattern: str) -> str | None:
+    """Return what a pattern's group `label` finds in an image's path, or None."""
     found = re.search(pattern, image_id)
     return found["label"] if found else None
 
 
+def label_of_folder(image_id: str) -> str | None:
+    """Return the name of an image's folder, or None where it says nothing of the image."""
+    folder = name_of(parent(image_id))
+    says_nothing = folder.lower() in _NO_CLASS or _split_of_part(folder)
+    return None if says_nothing else folder or None
+
+
 def split_of_name(image_id: str) -> str | None:
     """Return the split that the folders of an image tell, as `test/a.jpg` does, or None."""
-    folders = [part.lower() for part in image_id.split("/")[:-1]]
-    return next((_SPLIT_FOLDERS[part] for part in folders if part in _SPLIT_FOLDERS), None)
+    found = (_split_of_part(part) for part in image_id.split("/")[:-1])
+    return next((split for split in found if split), None)
+
+
+def _split_of_part(folder: str) -> str | None:
+    return _SPLIT_FOLDERS.get(_YEAR.sub("", folder.lower()))
 
 
 def _take_row(
     folder: Folder, image_id: str, row: dict[str, str], where: str, findings: Findings
 ) -> None:
-    split = row.get("split", "").lower()
-    split = "validation" if split == "val" else split
-    if split and split not in SPLITS:
-        reason = f"{where}: split {split!r} is none of {', '.join(SPLITS)}"
-        findings.append(Finding("bad_row", f"{folder.images}{image_id}", reason))
+    stated = row.get("split", "").lower()
+    split = _SPLIT_FOLDERS.get(stated)
+    if stated and split is None:
+        reason = f"{where}: split {stated!r} is none of {', '.join(SPLITS)}"
+        findings.append(Finding("bad_split", f"{folder.images}{image_id}", reason))
         folder.image_ids.discard(image_id)
         return
     if "image_label" in row:
@@ -225,4 +258,5 @@ def _read_csv(uri: str, name: str, columns: tuple[str, ...]) -> list[dict[str, s
 
 def _image_id(folder: Folder, name: str) -> str:
     images = f"{folder.uri}/{folder.images}".rstrip("/")
-    return storage.safe_join(images, name.removeprefix(folder.images))[len(images) + 1 :]
+    path = name.replace("\\", "/").removeprefix("./").removeprefix(folder.images)
+    return storage.safe_join(images, path)[len(images) + 1 :]

@@ -237,5 +237,5 @@ def _costs_data(finding: Finding) -> bool:
 def _examples(set_aside: pd.DataFrame) -> str:
     if set_aside.empty:
         return ""
-    examples = [f"{row.path}: {row.reason}" for row in set_aside.head(3).itertuples()]
+    examples = [f"{row.path!r}: {row.reason}" for row in set_aside.head(3).itertuples()]
     return f" ({len(set_aside)} set aside: {'; '.join(examples)})"

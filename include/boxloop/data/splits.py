@@ -1,9 +1,9 @@
 """Deal images to splits, so that an image's side hangs on the seed and its own name alone.
 
-A group of near duplicates is held out where the least hash of the seed and one of its images, a
-number in [0, 1), is below the share: images that are added or go away change nothing for other
-groups. Only classes too small for that are looked at as a whole. `previous` keeps every image where
-it was, whatever joins its group or class.
+A group of near duplicates is held out where the hash of the seed and of the image that speaks for
+it, a number in [0, 1), is below the share: images that are added or go away change nothing for
+other groups. Only classes too small for that are looked at as a whole. `previous` keeps every image
+where it was, whatever joins its group or class.
 """
 
 from __future__ import annotations
@@ -81,8 +81,7 @@ def deal(
     share takes, a larger one takes too.
 
     Args:
-        images: image_id, stratum and group; a group has the stratum that most of its images have,
-            and the lowest of their ranks.
+        images: image_id, stratum and group; a group has the stratum that most of its images have.
         share: of the groups, in (0, 1].
         seed: another seed, another choice.
         name: of what is dealt; another name, another choice.
@@ -97,10 +96,9 @@ def deal(
         decided = pd.Series(pd.NA, index=images.index)
     decided = decided.astype("Float64")
     group = pd.Series(pd.factorize(images["group"], sort=True)[0], index=images.index)
-    ranks = [_rank(f"{seed}/{name}/{image_id}") for image_id in images["image_id"].tolist()]
     groups = pd.DataFrame(
         {
-            "rank": pd.Series(ranks, index=images.index).groupby(group).min(),
+            "rank": [_rank(f"{seed}/{name}/{one}") for one in _speakers(images, group)],
             "stratum": _most_frequent(group, images["stratum"]),
             "decided": decided.groupby(group).max(),
         }
@@ -187,6 +185,15 @@ def _most_frequent(keys: pd.Series, values: pd.Series) -> pd.Series:
     counts = counts.sort_values(["count", "code"], ascending=[False, True], kind="stable")
     first = counts.drop_duplicates("key").set_index("key")["code"].sort_index()
     return pd.Series(names.take(first.to_numpy()), index=first.index)
+
+
+def _speakers(images: pd.DataFrame, group: pd.Series) -> list[str]:
+    """Return the image of each group whose own hash is the least: new ones seldom replace it.
+
+    That hash is another than the one that deals: the least of many would be below any share.
+    """
+    own = pd.Series([_rank(image_id) for image_id in images["image_id"].tolist()], images.index)
+    return list(images.loc[own.groupby(group).idxmin(), "image_id"])
 
 
 def _rank(name: str) -> float:

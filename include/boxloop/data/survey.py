@@ -20,7 +20,7 @@ from boxloop import storage
 from boxloop.data.annotations import Found, read_annotations
 from boxloop.data.cleaning import clean_boxes
 from boxloop.data.findings import Finding
-from boxloop.data.folder import Findings, Folder, read_folder
+from boxloop.data.folder import Findings, Folder, label_of_folder, read_folder
 from boxloop.data.formats.annotation import Box
 from boxloop.data.images import ImageFacts, findings_of, read_facts
 from boxloop.experiment import DataConfig
@@ -159,10 +159,11 @@ def _clean(found: Found, facts: ImageFacts, config: DataConfig, findings: Findin
 
 
 def _label(folder: Folder, found: Found | None, image_id: str, config: DataConfig) -> str | None:
-    """Return an image's label: the table's or its path's, else what its annotation says."""
+    """Return an image's label: as stated for it, as its annotation has it, or its folder's name."""
     label = folder.labels.get(image_id)
-    if label is None and found is not None and found.annotation is not None:
-        label = found.annotation.image_label
+    if image_id not in folder.labels:
+        stated = found.annotation.image_label if found and found.annotation else None
+        label = stated or label_of_folder(image_id)
     return None if label is None else config.rename.get(label, label)
 
 
