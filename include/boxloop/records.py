@@ -206,15 +206,15 @@ def _contents(images: pd.DataFrame, dataset: Dataset) -> Iterator[_Content]:
     xyxy = boxes[XYXY].to_numpy()
     scores, weights = boxes["score"].fillna(1.0).to_numpy(), boxes["weight"].to_numpy()
     # numbers for names, and no string for every row: memory must not grow with the data
-    (name_codes, class_names), (origin_codes, origins) = (
-        pd.factorize(boxes[column]) for column in ("class_name", "origin")
-    )
+    name_codes, names = pd.factorize(boxes["class_name"])
+    origin_codes, origins = pd.factorize(boxes["origin"])
+    class_names, origin_names = names.tolist(), origins.tolist()
     bounds = np.searchsorted(place[order], np.arange(len(images) + 1)).tolist()
     of_images = [images[name] for name in ("image_id", "sha256", "width", "height")]
     for of_image, start, end in zip(zip(*of_images, strict=True), bounds, bounds[1:], strict=False):
         image_id, sha256, width, height = of_image
         own = slice(start, end)
-        found = [class_names[code] for code in name_codes[own]]
+        found = [class_names[code] for code in name_codes[own].tolist()]
         yield _Content(
             image_id,
             sha256,
@@ -222,7 +222,7 @@ def _contents(images: pd.DataFrame, dataset: Dataset) -> Iterator[_Content]:
             height,
             boxes=[Box(name, *box) for name, box in zip(found, xyxy[own].tolist(), strict=True)],
             class_ids=class_ids[own].tolist(),
-            origins=[origins[code] for code in origin_codes[own]],
+            origins=[origin_names[code] for code in origin_codes[own].tolist()],
             scores=scores[own].tolist(),
             weights=weights[own].tolist(),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket, Client
+
+
+_PIECE = 2**16  # bytes; Linux takes one write of megabytes several times as slowly
 
 
 def is_remote(uri: str) -> bool:
@@ -60,7 +64,7 @@ def write_bytes(uri: str, data: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
         written = Path(file.name)
         try:
-            file.write(data)
+            shutil.copyfileobj(io.BytesIO(data), file, _PIECE)
             file.flush()
             written.chmod(0o644)
             written.replace(path)

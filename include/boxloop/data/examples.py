@@ -109,7 +109,11 @@ def _masked_crc(data: bytes) -> bytes:
 
 def _map_entries(features: dict[str, bytes]) -> bytes:
     """Return a protobuf map: messages of key (field 1) and value (field 2)."""
-    return b"".join([_message(1, _key(key) + _message(2, of)) for key, of in features.items()])
+    parts: list[bytes] = []
+    for name, value in features.items():
+        key, head = _key(name), _head(2, len(value))
+        parts += (_head(1, len(key) + len(head) + len(value)), key, head, value)
+    return b"".join(parts)
 
 
 @cache
