@@ -266,3 +266,10 @@ def test_an_image_that_was_damaged_since_it_was_imported_is_named(data: Data) ->
     data.images["test_4"] = b"no image"
     with pytest.raises(ValueError, match="test_4: not an image"):
         data.write(1)
+
+
+def test_an_image_that_is_another_than_the_one_that_was_boxed_is_named(data: Data) -> None:
+    dataset = data.dataset()
+    storage.write_bytes(f"{data.folder}/train_0", picture(99))
+    with pytest.raises(ValueError, match="train_0: has changed since its boxes were read"):
+        write_records(f"{data.folder}/v1", dataset, None)
