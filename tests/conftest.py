@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 from gcp_storage_emulator.server import create_server
+from hypothesis import settings
 
 from boxloop import storage
 
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="boxloop-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+# the same examples every time, and no deadline, since a busy machine is no failure
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -81,15 +80,11 @@ def _config(options: argparse.Namespace) -> DataConfig:
 
 def _target(options: argparse.Namespace) -> str:
     """Return where results go, which must not be where the next reading would find them."""
-    source = _absolute(options.source)
+    source = storage.absolute(options.source)
     target = options.to or f"{default_root()}/datasets/{source.rpartition('/')[2]}"
-    if f"{_absolute(target)}/".startswith(f"{source}/"):
+    if f"{storage.absolute(target)}/".startswith(f"{source}/"):
         raise ValueError(f"--to {target} lies in {options.source}, where it would be read again")
     return str(target)
-
-
-def _absolute(uri: str) -> str:
-    return uri.rstrip("/") if storage.is_remote(uri) else str(Path(uri).resolve())
 
 
 def _read(options: argparse.Namespace, config: DataConfig) -> Source:
@@ -153,7 +148,7 @@ def _import(options: argparse.Namespace) -> int:
     set_aside = source.set_aside.to_csv(index=False).encode()
     storage.write_bytes(f"{target}/set_aside.csv", set_aside)
     write_dataset(target, source.dataset)
-    storage.write_json(f"{target}/{ORIGIN}", {"source": _absolute(options.source)})
+    storage.write_json(f"{target}/{ORIGIN}", {"source": storage.absolute(options.source)})
     counts = (len(source.dataset.images), len(source.dataset.boxes), len(source.set_aside))
     text = "{:,} images, {:,} boxes, {:,} set aside (set_aside.csv says why)".format(*counts)
     sys.stdout.write(f"{target}: {text}\n")
@@ -170,7 +165,7 @@ def _keep_splits(options: argparse.Namespace, target: str) -> DataConfig:
     if not storage.exists(f"{target}/{ORIGIN}"):
         return config
     origin = storage.read_json(f"{target}/{ORIGIN}")["source"]
-    if origin != _absolute(options.source):
+    if origin != storage.absolute(options.source):
         raise ValueError(f"{target} holds an import of {origin}: name another place with --to")
     if config.previous is not None:
         return config

@@ -27,7 +27,7 @@ def plan_rounds(
         ValueError: if a setting is wrong, or the run exists with other settings.
         FileNotFoundError: if there is no experiment file or no data folder.
     """
-    root = root if storage.is_remote(root) else str(Path(root).resolve())
+    root = storage.absolute(root)
     run = Run.of(root, experiment_id)
     experiment = _locate_data(read_experiment(experiment_uri, overrides), root)
     settings = experiment_yaml(experiment)
@@ -43,13 +43,12 @@ def _locate_data(experiment: Experiment, root: str) -> Experiment:
     uri = data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
     if data.drawn is not None:
         _draw(uri, experiment.seed, dataclasses.asdict(data.drawn))
-    if not storage.is_remote(uri):
-        if not Path(uri).is_dir():
-            raise FileNotFoundError(
-                f"data folder {uri} does not exist: name one with images/ and annotations/"
-            )
-        uri = str(Path(uri).resolve())
-    located = dataclasses.replace(data, uri=uri, previous=_locate_version(data.previous))
+    if not storage.is_remote(uri) and not Path(uri).is_dir():
+        raise FileNotFoundError(
+            f"data folder {uri} does not exist: name one with images/ and annotations/"
+        )
+    previous = _locate_version(data.previous)
+    located = dataclasses.replace(data, uri=storage.absolute(uri), previous=previous)
     return dataclasses.replace(experiment, data=located)
 
 
@@ -57,9 +56,11 @@ def _locate_version(uri: str | None) -> str | None:
     """Return the absolute location of an earlier dataset version."""
     if uri is None:
         return None
-    uri = uri.rstrip("/") if storage.is_remote(uri) else str(Path(uri).resolve())
+    uri = storage.absolute(uri)
     if not storage.exists(f"{uri}/images.parquet"):
-        raise FileNotFoundError(f"data.previous: {uri} holds no dataset version, no images.parquet")
+        raise FileNotFoundError(
+            f"data.previous: {uri} has no images.parquet: name the folder of a dataset version"
+        )
     return uri
 
 

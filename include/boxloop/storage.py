@@ -15,23 +15,31 @@ import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket, Client
 
 
+T = TypeVar("T")
+
 _PIECE = 2**16  # bytes; Linux takes one write of megabytes several times as slowly
+_CHUNK = 32  # names handed to a thread at once
 
 
 def is_remote(uri: str) -> bool:
     """Whether a URI is on Google Cloud Storage."""
     return uri.startswith("gs://")
+
+
+def absolute(uri: str) -> str:
+    """Return a URI that means the same from any working directory, without a slash at its end."""
+    return uri.rstrip("/") if is_remote(uri) else str(Path(uri).resolve())
 
 
 def read_bytes(uri: str) -> bytes:
@@ -83,14 +91,6 @@ def write_json(uri: str, value: Any) -> None:
     write_bytes(uri, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
-def readers(uri: str) -> int:
-    """Return how many threads read small files from there at once with profit.
-
-    Local ones take less time to read than threads take to pass Python's lock around.
-    """
-    return 16 if is_remote(uri) else 1
-
-
 def exists(uri: str) -> bool:
     """Whether there is an object at this URI."""
     if not is_remote(uri):
@@ -106,29 +106,35 @@ def digest(uri: str) -> str:
 
 def list_files(folder_uri: str) -> list[str]:
     """Return the URIs of all objects below a folder, sorted; hidden files are left out."""
+    base = folder_uri.rstrip("/")
+    return [f"{base}/{name}" for name in list_folder(folder_uri).files]
+
+
+class Listing(NamedTuple):
+    """What lies below a folder, by names below it; what is hidden is left out."""
+
+    files: list[str]
+    """Sorted; also those that a link leads to."""
+    links_out: set[str]
+    """Links that lead out of the folder, nowhere, or to another folder."""
+    locked: set[str]
+    """Folders that may not be listed."""
+
+
+def list_folder(folder_uri: str) -> Listing:
+    """Return what lies below a folder; folders behind links are not followed."""
     if is_remote(folder_uri):
         bucket, key = _bucket(folder_uri.rstrip("/") + "/")
         names = _blob_names(bucket, key)
-    else:
-        names = [name for name, entry in _walk(folder_uri) if _is_file(entry)]
-    base = folder_uri.rstrip("/")
-    return sorted(f"{base}/{name}" for name in names if not _is_hidden(name))
-
-
-def links_out(folder_uri: str) -> set[str]:
-    """Return names below a local folder of links that lead out of it, or to another folder."""
-    if is_remote(folder_uri):
-        return set()
+        return Listing(sorted(name for name in names if not _is_hidden(name)), set(), set())
     folder = Path(folder_uri).resolve()
-    links = ((name, entry) for name, entry in _walk(folder_uri) if entry.is_symlink())
-    return {n for n, link in links if not _is_hidden(n) and not _leads_to_file_in(folder, link)}
-
-
-def locked_folders(folder_uri: str) -> set[str]:
-    """Return names below a local folder of folders that may not be listed."""
-    found: set[str] = set()
-    if not is_remote(folder_uri):
-        deque(_walk(folder_uri, found), maxlen=0)
+    found = Listing([], set(), set())
+    for name, entry in _walk(folder_uri, found.locked):
+        if _is_file(entry):
+            found.files.append(name)
+        if entry.is_symlink() and not _leads_to_file_in(folder, entry):
+            found.links_out.add(name)
+    found.files.sort()
     return found
 
 
@@ -169,6 +175,27 @@ def working_folder(uri: str) -> Iterator[Path]:
         Path(uri).mkdir(parents=True, exist_ok=True)
     with local_folder(uri) as folder:
         yield folder
+
+
+def map_files(work: Callable[[str], T], names: Sequence[str], *, threads: int) -> Iterator[T]:
+    """Give what `work` makes of each name, in order, by threads that take a few names at a time.
+
+    Args:
+        work: reads a small file and returns what is to be known of it.
+        names: of the files.
+        threads: more than 1 where most of the work is waiting, or lets go of Python's lock; local
+            files take less time to read than threads take to pass that lock around.
+    """
+    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+    with ThreadPoolExecutor(threads) as pool:
+        yield from chain.from_iterable(
+            pool.map(lambda chunk: [work(name) for name in chunk], chunks)
+        )
+
+
+def readers(uri: str) -> int:
+    """Return how many threads read small files from there at once with profit."""
+    return 16 if is_remote(uri) else 1
 
 
 def read_ahead(uris: Iterable[str], *, limit: int = 64) -> Iterator[bytes]:
@@ -255,8 +282,8 @@ def _blob_names(bucket: Bucket, prefix: str) -> list[str]:
     return [name.removeprefix(prefix) for name in names if not name.endswith("/")]
 
 
-def _walk(folder: str, locked: set[str] | None = None) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Give name and entry of all below a local folder but real folders; links are not followed.
+def _walk(folder: str, locked: set[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Give name and entry of all below a local folder but real folders and what is hidden.
 
     Args:
         folder: where to begin; nothing is given where there is none.
@@ -270,11 +297,12 @@ def _walk(folder: str, locked: set[str] | None = None) -> Iterator[tuple[str, os
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError:
-            if locked is not None:
-                locked.add(prefix.rstrip("/"))
+            locked.add(prefix.rstrip("/"))
             continue
         for entry in entries:
             name = prefix + entry.name
+            if entry.name.startswith("."):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 waiting.append((entry.path, f"{name}/"))
             else:

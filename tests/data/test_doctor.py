@@ -274,7 +274,7 @@ def test_programs_get_every_finding(data: Data) -> None:
 STRAYS = [f"annotations/x.{suffix}" for suffix in ("xml", "csv", "txt", "json", "yaml")]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from([*STRAYS, "data.yaml", "images/x.jpg", "images/x.png", "truth/x.xml"]),
     content=st.binary(max_size=200)

@@ -1,63 +1,30 @@
 import hashlib
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.data.pictures import (
+    FORMATS,
+    GREY16,
+    HEIGHT,
+    MPO,
+    RGB16,
+    ROTATED,
+    WIDTH,
+    encoded,
+    exif,
+    picture,
+    png,
+    scene,
+)
 
 from boxloop.data.findings import KINDS, Finding
 from boxloop.data.images import ImageFacts, findings_of, read_facts, to_rgb
 
-WIDTH, HEIGHT = 40, 30
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 FACTS = ImageFacts("", WIDTH, HEIGHT, "JPEG", "RGB", 1, None)
-ROTATED = 6
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def scene(seed: int = 1, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.Image:
-    """A picture of soft spots; another seed is another picture."""
-    spots = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(spots).resize(size, Image.Resampling.BICUBIC)
-
-
-def picture(kind: str, mode: str = "RGB", **options: object) -> bytes:
-    return encoded(scene().convert(mode), kind, **options)
-
-
-def exif(orientation: object) -> Image.Exif:
-    block = Image.Exif()
-    block[0x0112] = orientation
-    return block
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png(width: int, height: int, depth: int, color_type: int, pixels: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
-def png_of_a_colour(depth: int, color_type: int, color: tuple[int, ...]) -> bytes:
-    row = b"\0" + struct.pack(f">{len(color)}H", *color) * WIDTH
-    return png(WIDTH, HEIGHT, depth, color_type, row * HEIGHT)
-
-
-RGB16 = png_of_a_colour(16, 2, (0xFF00, 0x80FF, 0x0101))  # upper bytes 255, 128, 1
-GREY16 = png_of_a_colour(16, 0, (0x80FF,))
-MPO = picture("MPO", save_all=True, append_images=[scene(2)])  # as phones write: two pictures
 
 
 @pytest.mark.parametrize("hash_pixels", [True, False])
@@ -245,72 +212,6 @@ def test_what_is_worth_knowing_is_found(
     assert {kind for kind, _ in found} <= set(KINDS)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(picture("JPEG"), id="JPEG"),
-        pytest.param(picture("JPEG", "CMYK"), id="CMYK"),
-        pytest.param(MPO, id="JPEG with a second picture"),
-        pytest.param(picture("PNG", "P"), id="palette"),
-        pytest.param(GREY16, id="16-bit greyscale"),
-        pytest.param(RGB16, id="16-bit colour"),
-    ],
-)
-def test_jpeg_and_png_stay_as_they_are(data: bytes) -> None:
-    assert to_rgb(data) is data
-
-
-def of_values(values: list[float], dtype: type) -> Image.Image:
-    return Image.fromarray(np.array([values], dtype=dtype))
-
-
-@pytest.mark.parametrize(
-    ("data", "pixels"),
-    [
-        pytest.param(
-            encoded(of_values([0, 0x00FF, 0x0100, 0xFFFF], np.uint16), "TIFF"),
-            [0, 0, 1, 255],
-            id="upper 8 of 16 bits",
-        ),
-        pytest.param(
-            encoded(of_values([-1, 0, 1, np.nan], np.float32), "TIFF"),
-            [0, 127, 255, 127],  # 127.5 is cut
-            id="fractions are stretched",
-        ),
-        pytest.param(
-            encoded(of_values([70000, 70000], np.int32), "TIFF"), [0, 0], id="plain 32 bits"
-        ),
-        pytest.param(encoded(of_values([5, 6], np.uint8), "BMP"), [5, 6], id="greyscale"),
-        pytest.param(
-            encoded(of_values([5, 6], np.uint8), "WEBP", lossless=True, exif=exif(ROTATED)),
-            [5, 6],
-            id="Exif's rotation is not applied",
-        ),
-        pytest.param(
-            encoded(
-                of_values([5, 200], np.uint8),
-                "GIF",
-                save_all=True,
-                append_images=[of_values([7, 8], np.uint8)],
-            ),
-            [5, 200],
-            id="first of many",
-        ),
-    ],
-)
-def test_other_formats_become_a_png_of_the_same_pixels(data: bytes, pixels: list[int]) -> None:
-    converted = to_rgb(data)
-    image = Image.open(io.BytesIO(converted))
-    assert (image.format, image.mode, image.info) == ("PNG", "RGB", {})
-    assert np.asarray(image).tolist() == [[[value] * 3 for value in pixels]]
-    assert to_rgb(data) == converted
-
-
-def test_damaged_file_is_not_converted() -> None:
-    with pytest.raises(ValueError, match="damaged or cut short"):
-        to_rgb(picture("BMP")[:-100])
-
-
 @given(st.binary(max_size=200), st.booleans())
 def test_arbitrary_bytes_are_an_error(data: bytes, hash_pixels: bool) -> None:
     with pytest.raises(ValueError, match=r"empty|not an image|not supported|opened|damaged"):
@@ -352,35 +253,3 @@ def test_good_image_of_any_size_is_read(
     facts = read_facts(data, hash_pixels=hash_pixels)
     assert (facts.width, facts.height, facts.format) == (width, height, kind)
     assert Image.open(io.BytesIO(to_rgb(data))).size == (width, height)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(picture("JPEG", "CMYK", quality=95), id="CMYK"),
-        pytest.param(picture("JPEG", quality=95, exif=exif(ROTATED)), id="rotated by Exif"),
-        pytest.param(picture("JPEG", quality=95) + b"phone's own" * 9, id="more after the end"),
-        pytest.param(MPO, id="JPEG with a second picture"),
-        *(pytest.param(picture("PNG", mode), id=mode) for mode in ("1", "L", "LA", "P", "RGBA")),
-        pytest.param(RGB16, id="16-bit colour"),
-        *(pytest.param(picture(kind), id=kind) for kind in ("BMP", "GIF", "TIFF", "WEBP")),
-    ],
-)
-def test_tensorflow_decodes_what_it_is_given_as_pillow_does(data: bytes) -> None:
-    import tensorflow as tf
-
-    given_to_it = to_rgb(data)
-    decoded = tf.io.decode_image(given_to_it, channels=3).numpy().astype(int)
-    expected = np.asarray(Image.open(io.BytesIO(given_to_it)).convert("RGB")).astype(int)
-    assert decoded.shape == (HEIGHT, WIDTH, 3)
-    # decoders of JPEG blend colours in ways of their own; inverted or turned it would be far more
-    assert np.abs(decoded - expected).mean() < 5
-
-
-@pytest.mark.slow
-def test_tensorflow_reads_the_upper_byte_of_16_bits() -> None:
-    import tensorflow as tf
-
-    assert tf.io.decode_image(GREY16, channels=3).numpy()[0, 0].tolist() == [128] * 3
-    assert tf.io.decode_image(RGB16, channels=3).numpy()[0, 0].tolist() == [255, 128, 1]

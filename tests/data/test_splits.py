@@ -127,7 +127,7 @@ def test_nothing_is_dealt_of_no_images() -> None:
     seed=st.integers(0, 2**32),
     share=st.floats(0.01, 1),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_image_hangs_on_the_others_of_a_well_filled_stratum(
     kept: list[bool], seed: int, share: float
 ) -> None:

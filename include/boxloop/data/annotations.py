@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from functools import partial
 from typing import NamedTuple
 
 from boxloop import storage
-from boxloop.data.findings import Finding
-from boxloop.data.folder import Findings, Folder
+from boxloop.data.findings import Finding, Findings
+from boxloop.data.folder import Folder
 from boxloop.data.formats.annotation import Annotation
 from boxloop.data.formats.detect import Format, detect_format, parse_class_names, parse_file
 from boxloop.data.matching import ImageIndex, Match, parent
 
 HEAD_BYTES = 4096
-CHUNK = 32  # files handed to a thread at once
 ONE_IMAGE = (Format.VOC, Format.YOLO)  # formats with a file for each image, called like it
 
 
@@ -83,7 +81,7 @@ def _parse_all(uri: str, names: Sequence[str], findings: Findings) -> Iterator[_
     """Parse every file; YOLO's come last, since the names of its classes are in another."""
     class_names: dict[str, list[str]] = {}
     waiting = []
-    for parsed in _read_all(uri, names):
+    for parsed in storage.map_files(partial(_read, uri), names, threads=storage.readers(uri)):
         if parsed.format == Format.YOLO:
             waiting.append(parsed)
         elif parsed.format == Format.CLASS_NAMES:
@@ -106,18 +104,8 @@ def _nearest(class_names: Mapping[str, list[str]], folder: str) -> list[str]:
     return class_names.get(folder, only)
 
 
-def _read_all(uri: str, names: Sequence[str]) -> Iterator[_Parsed]:
-    """Read every file, several at a time, and parse those that need no other file for it."""
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-
-    def read(chunk: Sequence[str]) -> list[_Parsed]:
-        return [_read(uri, name) for name in chunk]
-
-    with ThreadPoolExecutor(storage.readers(uri)) as pool:
-        yield from chain.from_iterable(pool.map(read, chunks))
-
-
 def _read(uri: str, name: str) -> _Parsed:
+    """Read a file, and parse it if that needs no other file."""
     try:
         data = storage.read_bytes(f"{uri}/{name}")
     except PermissionError as error:
@@ -180,8 +168,7 @@ def _claim(match: Match, found: Found) -> _Claim:
 def _take(folder: Folder, claim: _Claim, pairs: dict[str, Found], findings: Findings) -> None:
     """Give an annotation to the one image that it means, or say why it goes to none."""
     images, found = claim.match.image_ids, claim.found
-    is_taken = len(images) == 1 and images[0] not in pairs
-    if is_taken:
+    if len(images) == 1 and images[0] not in pairs:
         pairs[images[0]] = found
         if claim.match.kind and found.annotation:
             detail = f"it names its image {found.annotation.image!r}"

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from boxloop.data.findings import GRAVEST_FIRST, KINDS, NOTE, Finding
-from boxloop.data.folder import Findings
+from boxloop.data.findings import GRAVEST_FIRST, KINDS, NOTE, Finding, Findings
 from boxloop.data.source import Source, deal_parts, problem_of
 from boxloop.data.survey import survey_folder
 from boxloop.experiment import DataConfig

@@ -11,7 +11,7 @@ https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import google_crc32c
@@ -54,21 +54,13 @@ def encode_example(
     """
     _check_ids(image_id, source_id, class_ids)
     values = {"ids": class_ids, "origins": origins, "scores": scores, "weights": weights}
-    for name, found in values.items():
-        if len(found) != len(boxes):
-            raise ValueError(f"{image_id}: {len(boxes)} boxes need as many {name}: {len(found)}")
+    _check_counts(image_id, len(boxes), values)
     image_format = b"png" if image_bytes.startswith(b"\x89PNG") else b"jpeg"
     features = {
         "image/filename": _bytes_feature([image_id.encode()]),
         "image/format": _bytes_feature([image_format]),
         "image/height": _int64_feature([height]),
-        "image/object/area": _float_feature(
-            [(box.xmax - box.xmin) * (box.ymax - box.ymin) for box in boxes]
-        ),
-        "image/object/bbox/xmax": _float_feature([box.xmax / width for box in boxes]),
-        "image/object/bbox/xmin": _float_feature([box.xmin / width for box in boxes]),
-        "image/object/bbox/ymax": _float_feature([box.ymax / height for box in boxes]),
-        "image/object/bbox/ymin": _float_feature([box.ymin / height for box in boxes]),
+        **_box_features(boxes, width, height),
         "image/object/class/label": _int64_feature(class_ids),
         "image/object/class/text": _bytes_feature([box.class_name.encode() for box in boxes]),
         "image/object/is_crowd": _int64_feature([0] * len(boxes)),
@@ -81,6 +73,17 @@ def encode_example(
     # entries are in order of their keys; the image goes in by a single join, it may be large
     encoded = [_key("image/encoded"), *_nest([image_bytes], 1, _BYTES_LIST, 2)]
     return b"".join(_nest([*_nest(encoded, 1), _map_entries(features)], 1))
+
+
+def _box_features(boxes: Sequence[Box], width: int, height: int) -> dict[str, bytes]:
+    areas = [(box.xmax - box.xmin) * (box.ymax - box.ymin) for box in boxes]
+    return {
+        "image/object/area": _float_feature(areas),
+        "image/object/bbox/xmax": _float_feature([box.xmax / width for box in boxes]),
+        "image/object/bbox/xmin": _float_feature([box.xmin / width for box in boxes]),
+        "image/object/bbox/ymax": _float_feature([box.ymax / height for box in boxes]),
+        "image/object/bbox/ymin": _float_feature([box.ymin / height for box in boxes]),
+    }
 
 
 def frame(record: bytes) -> tuple[bytes, bytes, bytes]:
@@ -99,6 +102,12 @@ def _check_ids(image_id: str, source_id: int, class_ids: Sequence[int]) -> None:
         raise ValueError(f"{image_id}: source_id must be in [0, 2**24), got {source_id}")
     if class_ids and min(class_ids) < 1:
         raise ValueError(f"{image_id}: class ids start at 1, got {min(class_ids)}")
+
+
+def _check_counts(image_id: str, num_boxes: int, values: Mapping[str, Sequence[object]]) -> None:
+    for name, found in values.items():
+        if len(found) != num_boxes:
+            raise ValueError(f"{image_id}: {num_boxes} boxes need as many {name}: {len(found)}")
 
 
 def _masked_crc(data: bytes) -> bytes:

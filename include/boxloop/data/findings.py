@@ -24,6 +24,10 @@ class Finding(NamedTuple):
     """What was found: `<xmin> 'one' is not a number`."""
 
 
+Findings = list[Finding]
+"""Where what is wrong is gathered, while it is being read."""
+
+
 class Kind(NamedTuple):
     """A kind of finding."""
 

@@ -14,12 +14,11 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from boxloop import storage
-from boxloop.data.findings import Finding
+from boxloop.data.findings import Finding, Findings
 from boxloop.data.matching import name_of, parent
 from boxloop.data.splits import SPLITS
 from boxloop.experiment import DataConfig
@@ -47,8 +46,6 @@ _SPLIT_FOLDERS = {
 _YEAR = re.compile(r"(19|20)\d\d$")  # of COCO's train2017
 _NO_CLASS = {"images", "jpegimages", "img", "imgs", "photos", "data"}
 """Folders that tell no class."""
-
-Findings = list[Finding]
 
 
 @dataclass
@@ -79,7 +76,7 @@ def read_folder(uri: str, config: DataConfig, findings: Findings) -> Folder:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if a table lacks a column or is no text.
     """
-    uri = uri.rstrip("/") if storage.is_remote(uri) else str(Path(uri).resolve())
+    uri = storage.absolute(uri)
     names = _list_names(uri, findings)
     if not names:
         raise FileNotFoundError(f"{uri}: there is no such folder, or it is empty; {LAYOUT}")
@@ -96,16 +93,15 @@ def read_folder(uri: str, config: DataConfig, findings: Findings) -> Folder:
 
 def _list_names(uri: str, findings: Findings) -> list[str]:
     """Return the files below the folder, less links to what is not below it."""
-    links, locked = storage.links_out(uri), storage.locked_folders(uri)
+    listing = storage.list_folder(uri)
     reason = "a link that is not followed; copy what it leads to"
-    findings += [Finding("leads_out", _shown(name), reason) for name in sorted(links)]
+    findings += [Finding("leads_out", _shown(name), reason) for name in sorted(listing.links_out)]
     reason = "its files may not be listed: give leave to read it"
-    findings += [Finding("unread_folder", _shown(name), reason) for name in sorted(locked)]
-    names = [found[len(uri) + 1 :] for found in storage.list_files(uri)]
-    odd = [name for name in names if _shown(name) != name]
+    findings += [Finding("unread_folder", _shown(name), reason) for name in sorted(listing.locked)]
+    odd = [name for name in listing.files if _shown(name) != name]
     reason = "its name is not UTF-8; rename it"
     findings += [Finding("bad_name", _shown(name), reason) for name in odd]
-    return [name for name in names if name not in links and name not in odd]
+    return [name for name in listing.files if name not in listing.links_out and name not in odd]
 
 
 def _shown(name: str) -> str:
@@ -158,16 +154,7 @@ def _note_unread(names: Iterable[str], findings: Findings) -> None:
 
 
 def _read_groups(folder: Folder, findings: Findings) -> None:
-    rows = _read_csv(folder.uri, GROUPS, ("path", "group"))
-    for line, row in enumerate(rows, start=2):
-        where = f"{GROUPS}: row {line}"
-        try:
-            image_id = _image_id(folder, row["path"])
-        except ValueError as error:
-            findings.append(Finding("bad_row", where, str(error)))
-            continue
-        if image_id not in folder.image_ids:
-            findings.append(Finding("bad_row", where, f"there is no image {image_id}"))
+    for _, image_id, row in _rows_of_images(folder, GROUPS, ("path", "group"), findings):
         folder.groups[image_id] = row["group"]
 
 
@@ -181,22 +168,31 @@ def _read_labels(folder: Folder, is_there: bool, pattern: str | None, findings: 
     if not is_there:
         return
     listed: set[str] = set()
-    rows = _read_csv(folder.uri, LABELS, ("filename",))
-    for line, row in enumerate(rows, start=2):
-        where = f"{LABELS}: row {line}"
-        try:
-            image_id = _image_id(folder, row["filename"])
-        except ValueError as error:
-            findings.append(Finding("bad_row", where, str(error)))
-            continue
+    for where, image_id, row in _rows_of_images(folder, LABELS, ("filename",), findings):
         if image_id in listed:
             reason = f"{image_id} was listed before; this row is ignored"
             findings.append(Finding("bad_row", where, reason))
-        elif image_id not in folder.image_ids:
-            findings.append(Finding("bad_row", where, f"there is no image {image_id}"))
         else:
             _take_row(folder, image_id, row, where, findings)
         listed.add(image_id)
+
+
+def _rows_of_images(
+    folder: Folder, table: str, columns: tuple[str, ...], findings: Findings
+) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Give place, image_id and row of a table for each row whose first column names an image."""
+    image_ids = frozenset(folder.image_ids)
+    for line, row in enumerate(_read_csv(folder.uri, table, columns), start=2):
+        where = f"{table}: row {line}"
+        try:
+            image_id = _image_id(folder, row[columns[0]])
+        except ValueError as error:
+            findings.append(Finding("bad_row", where, str(error)))
+            continue
+        if image_id in image_ids:
+            yield where, image_id, row
+        else:
+            findings.append(Finding("bad_row", where, f"there is no image {image_id}"))
 
 
 def label_by_pattern(image_id: str, pattern: str) -> str | None:

@@ -34,7 +34,7 @@ class ImageIndex:
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_bare_stem: dict[str, list[str]] = defaultdict(list)
         for image_id in sorted(self._ids):
-            name = image_id.rpartition("/")[2]
+            name = name_of(image_id)
             self._by_stem[stem(image_id)].append(image_id)
             self._by_name[name].append(image_id)
             self._by_bare_stem[stem(name)].append(image_id)
@@ -75,7 +75,7 @@ class ImageIndex:
             return Match((path.removeprefix("images/"),))
         parts = [part for part in path.split("/") if part not in ("", ".", "..")]
         foreign = "foreign_path" if "/" in path else None
-        for start in range(1, len(parts) - 1):
+        for start in range(len(parts) - 1):
             if (shorter := "/".join(parts[start:])) in self._ids:
                 return Match((shorter,), foreign)
         return self._by_last_part(parts[-1], foreign) if parts else Match(())

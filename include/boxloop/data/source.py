@@ -15,8 +15,7 @@ import pandas as pd
 
 from boxloop import storage
 from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, Dataset, from_parquet, is_in
-from boxloop.data.findings import DROPPED, KINDS, SET_ASIDE, Finding
-from boxloop.data.folder import Findings
+from boxloop.data.findings import DROPPED, KINDS, SET_ASIDE, Finding, Findings
 from boxloop.data.formats.annotation import Box
 from boxloop.data.near_duplicates import group_near_duplicates
 from boxloop.data.splits import HELD_OUT, assign_splits, deal, name_groups
@@ -103,11 +102,10 @@ def _table(survey: Survey, config: DataConfig) -> pd.DataFrame:
         images[name] = [getattr(fact, name) for fact in facts.values()]
     images["image_label"] = list(survey.labels.values())
     images["group"] = images["image_id"].map(_groups(survey))
-    images["split"] = None
-    images = images[list(IMAGE_COLUMNS)].astype(IMAGE_COLUMNS)
-    images["given"] = images.pop("split")
-    if config.given_splits:
-        images["given"] = images["image_id"].map(folder.splits).astype("string")
+    kinds = {name: kind for name, kind in IMAGE_COLUMNS.items() if name in images}
+    images = images.astype(kinds)
+    given = folder.splits if config.given_splits else {}
+    images["given"] = images["image_id"].map(given).astype("string")
     images["is_boxed"] = images["image_id"].isin(list(boxes))
     rarest = images["image_id"].map(_rarest_classes(boxes)).astype("string")
     images["stratum"] = rarest.fillna(images["image_label"]).fillna("")
@@ -215,7 +213,7 @@ def _build(images: pd.DataFrame, survey: Survey, findings: Findings) -> Source:
         for name in sorted({box.class_name for box in found} - known):
             reason = f"boxes of class {name!r} dropped: no training image has one, box a few"
             findings.append(Finding("unknown_class", f"{survey.folder.images}{image_id}", reason))
-    rows = images[list(IMAGE_COLUMNS)].reset_index(drop=True)
+    rows = images[list(IMAGE_COLUMNS)].astype(IMAGE_COLUMNS).reset_index(drop=True)
     in_order = tuple(sorted(findings, key=lambda found: (found.path, found.kind, found.detail)))
     return Source(Dataset(rows, _box_table(used)), _box_table(true), in_order)
 

@@ -11,7 +11,6 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -19,13 +18,11 @@ from typing import NamedTuple
 from boxloop import storage
 from boxloop.data.annotations import Found, read_annotations
 from boxloop.data.cleaning import clean_boxes
-from boxloop.data.findings import Finding
-from boxloop.data.folder import Findings, Folder, label_of_folder, read_folder
+from boxloop.data.findings import Finding, Findings
+from boxloop.data.folder import Folder, label_of_folder, read_folder
 from boxloop.data.formats.annotation import Box
 from boxloop.data.images import ImageFacts, findings_of, read_facts
 from boxloop.experiment import DataConfig
-
-CHUNK = 32  # images handed to a thread at once
 
 Boxes = Mapping[str, Sequence[Box]]
 
@@ -106,17 +103,12 @@ def _read_all(
     truth: Mapping[str, Found],
     config: DataConfig,
 ) -> list[_Reading]:
-    image_ids = sorted(folder.image_ids)
-    chunks = [image_ids[start : start + CHUNK] for start in range(0, len(image_ids), CHUNK)]
-
-    def read(chunk: Sequence[str]) -> list[_Reading]:
-        return [
-            _read(folder, name, annotations.get(name), truth.get(name), config) for name in chunk
-        ]
+    def read(image_id: str) -> _Reading:
+        return _read(folder, image_id, annotations.get(image_id), truth.get(image_id), config)
 
     decoders = (os.cpu_count() or 1) if config.near_duplicates else 1  # decoding frees the lock
-    with ThreadPoolExecutor(max(decoders, storage.readers(folder.uri))) as pool:
-        return list(chain.from_iterable(pool.map(read, chunks)))
+    threads = max(decoders, storage.readers(folder.uri))
+    return list(storage.map_files(read, sorted(folder.image_ids), threads=threads))
 
 
 def _read(

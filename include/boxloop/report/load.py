@@ -10,7 +10,7 @@ import pandas as pd
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import DOUBTFUL, Dataset, from_parquet, read_dataset
+from boxloop.data.dataset import DOUBTFUL, Dataset, from_parquet, is_in, read_dataset
 from boxloop.experiment import read_experiment
 from boxloop.report.page import RunFacts, build_page
 from boxloop.report.summary import RoundFacts, build_summary, check_chain
@@ -53,10 +53,12 @@ def load_facts(run: Run) -> RunFacts:
     """
     experiment = read_experiment(run.experiment)
     num_rounds = _count_finished(run, experiment.rounds)
-    rounds = [_load_round(run, number) for number in range(1, num_rounds + 1)]
+    rounds = []
+    for number in range(1, num_rounds + 1):
+        dataset = read_dataset(run.dataset(number))
+        rounds.append(_load_round(run, number, dataset))
     digests = [storage.digest(run.summary(facts.round_number)) for facts in rounds]
     check_chain([facts.summary for facts in rounds], digests)
-    dataset = read_dataset(run.dataset(num_rounds))
     return RunFacts(
         experiment_id=run.uri.rpartition("/")[2],
         experiment=experiment,
@@ -78,13 +80,13 @@ def _count_finished(run: Run, planned_rounds: int) -> int:
     return planned_rounds
 
 
-def _load_round(run: Run, number: int) -> RoundFacts:
+def _load_round(run: Run, number: int, dataset: Dataset) -> RoundFacts:
     return RoundFacts(
         summary=storage.read_json(run.summary(number)),
         evaluation=storage.read_json(run.evaluation(number)),
         adoptions=from_parquet(storage.read_bytes(run.adoptions(number))),
         timings=_read_timings(run, number),
-        training_boxes=_count_training_boxes(run, number),
+        training_boxes=_count_training_boxes(dataset),
     )
 
 
@@ -94,14 +96,10 @@ def _read_timings(run: Run, number: int) -> dict[str, dict[str, float]]:
     return {uri.rpartition("/")[2].removesuffix(".json"): storage.read_json(uri) for uri in uris}
 
 
-def _count_training_boxes(run: Run, number: int) -> dict[str, int]:
-    images, boxes = (
-        from_parquet(storage.read_bytes(f"{run.dataset(number)}/{name}.parquet"))
-        for name in ("images", "boxes")
-    )
-    training = Dataset(images, boxes).training_images["image_id"]
-    is_object = boxes["image_id"].isin(training) & (boxes["origin"] != DOUBTFUL)
-    counts = boxes.loc[is_object, "class_name"].value_counts()
+def _count_training_boxes(dataset: Dataset) -> dict[str, int]:
+    boxes = dataset.boxes
+    is_trained = is_in(boxes["image_id"], dataset.training_images["image_id"])
+    counts = boxes.loc[is_trained & (boxes["origin"] != DOUBTFUL), "class_name"].value_counts()
     return {str(name): int(count) for name, count in counts.items()}
 
 

@@ -43,18 +43,12 @@ def parse_coco(data: bytes, where: str) -> list[Annotation]:
     if not isinstance(root.get("images"), list):
         raise ValueError(f"{where}: is no COCO file: it has no list of images")
     strays: list[Finding] = []
-    names: dict[_Key, str] = {}
-    for number, entry in _entries(root, "categories"):
-        key, name = _key(entry.get("id")), json_text(entry.get("name"))
-        if key is None or key in names or not name:
-            detail = "needs an id of its own and a name"
-            strays.append(Finding("bad_row", f"{where}: category {number}", detail))
-        else:
-            names[key] = name
-    drafts = _parse_images(root, where, strays)
+    categories = _by_id(root, "categories", "name", f"{where}: category", strays)
+    entries = _by_id(root, "images", "file_name", f"{where}: image", strays)
+    drafts = {key: _draft(name, entry) for key, (name, entry) in entries.items()}
     for number, entry in _entries(root, "annotations"):
         draft = drafts.get(_key(entry.get("image_id")))
-        found = _parse_box(entry, names, f"{where}: annotation {number}")
+        found = _parse_box(entry, categories, f"{where}: annotation {number}")
         if draft is not None:
             draft.add(found)
         else:
@@ -91,26 +85,34 @@ def build_coco(annotations: Iterable[Annotation]) -> bytes:
     return ("{\n" + ",\n".join(texts) + "\n}\n").encode()
 
 
-def _parse_images(
-    root: Mapping[str, object], where: str, strays: list[Finding]
-) -> dict[_Key, Draft]:
-    drafts: dict[_Key, Draft] = {}
-    for number, entry in _entries(root, "images"):
-        key, name = _key(entry.get("id")), json_text(entry.get("file_name"))
-        if key is None or key in drafts or not name:
-            detail = "needs an id of its own and a file_name"
-            strays.append(Finding("bad_row", f"{where}: image {number}", detail))
+def _by_id(
+    root: Mapping[str, object], key: str, field: str, what: str, strays: list[Finding]
+) -> dict[_Key, tuple[str, Mapping[str, object]]]:
+    """Return id -> name and entry of a list whose entries need an id of their own and a name."""
+    found: dict[_Key, tuple[str, Mapping[str, object]]] = {}
+    for number, entry in _entries(root, key):
+        own, name = _key(entry.get("id")), json_text(entry.get(field))
+        if own is None or own in found or not name:
+            detail = f"needs an id of its own and a {field}"
+            strays.append(Finding("bad_row", f"{what} {number}", detail))
         else:
-            size = json_size(entry.get("width")), json_size(entry.get("height"))
-            drafts[key] = Draft(name, width=size[0], height=size[1])
-    return drafts
+            found[own] = (name, entry)
+    return found
 
 
-def _parse_box(entry: Mapping[str, object], names: Mapping[_Key, str], where: str) -> Box | Finding:
+def _draft(name: str, entry: Mapping[str, object]) -> Draft:
+    return Draft(name, width=json_size(entry.get("width")), height=json_size(entry.get("height")))
+
+
+def _parse_box(
+    entry: Mapping[str, object],
+    categories: Mapping[_Key, tuple[str, Mapping[str, object]]],
+    where: str,
+) -> Box | Finding:
     if entry.get("iscrowd") not in (None, 0, False):
         return Finding("bad_row", where, "is a crowd (iscrowd), not one object")
-    name = names.get(_key(entry.get("category_id")))
-    if name is None:
+    category = categories.get(_key(entry.get("category_id")))
+    if category is None:
         detail = f"there is no category of id {json_shown(entry.get('category_id'))}"
         return Finding("bad_row", where, detail)
     values = json_list(entry.get("bbox"))
@@ -125,7 +127,7 @@ def _parse_box(entry: Mapping[str, object], names: Mapping[_Key, str], where: st
     x, y, width, height = numbers
     # decimal numbers, since 0.1 + 0.2 is not 0.3 in floats
     xmax, ymax = EXACT.add(x, width), EXACT.add(y, height)
-    return Box(name, float(x), float(y), float(xmax), float(ymax))
+    return Box(category[0], float(x), float(y), float(xmax), float(ymax))
 
 
 def _measures(box: Box) -> str:
