@@ -25,7 +25,7 @@ from boxloop.data.dataset import write_dataset
 from boxloop.data.formats.annotation import Box
 from boxloop.data.formats.voc import build_voc
 from boxloop.data.source import read_source
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 NUM_FILES, TURNS = 7_000, 3
 NUM_POOL = 20  # images without boxes, since an experiment needs some

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from boxloop.experiment import Experiment, experiment_yaml, model_names, read_experiment
+from boxloop.experiment import experiment_yaml, model_names, read_experiment
+from boxloop.settings import Experiment
 
 YAML = """
 name: small
@@ -53,10 +54,10 @@ def test_written_experiment_reads_back_the_same(path: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", model_names())
 def test_every_model_of_the_zoo_is_read_by_its_name(path: str, name: str) -> None:
-    model = read_experiment(path, {"model": name, "model.backbone_weights": "mine"}).model
+    model = read_experiment(path, {"model": name, "model.task": "mine"}).model
     assert model.name == name
     assert model.experiment
-    assert model.backbone_weights == "mine"
+    assert model.task == "mine"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from boxloop import storage
-from boxloop.experiment import DataConfig, build_data_config, default_root, parse_setting
+from boxloop.experiment import build_data_config, default_root, parse_setting
+from boxloop.settings import DataConfig
 from boxloop.terminal import printable, printable_lines
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.experiment import Experiment, experiment_yaml, read_experiment
+from boxloop.experiment import experiment_yaml, read_experiment
+from boxloop.settings import Experiment
 
 
 def plan_rounds(

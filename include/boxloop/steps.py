@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.experiment import NO_ORACLE, Experiment, read_experiment
+from boxloop.experiment import read_experiment
 from boxloop.ledger import (
     ROUND_TASKS,
     Value,
@@ -26,6 +26,7 @@ from boxloop.ledger import (
     task_value,
 )
 from boxloop.plan import plan_rounds
+from boxloop.settings import NO_ORACLE, Experiment
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from PIL import Image
 from boxloop.data.formats.annotation import Box
 from boxloop.data.formats.voc import build_voc
 from boxloop.data.source import Source, read_source
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 REAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 WIDTH, HEIGHT = 40, 30

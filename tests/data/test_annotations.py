@@ -11,7 +11,7 @@ from boxloop.data.formats.coco import build_coco
 from boxloop.data.formats.tables import build_kaggle_text, build_study_csv
 from boxloop.data.formats.voc import build_voc
 from boxloop.data.survey import Survey, survey_folder
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 KING = BOX._replace(class_name="king")
 YOLO = b"0 0.5 0.5 0.25 0.5\n"  # of 40 x 30 pixels

@@ -14,7 +14,7 @@ from tests.data.folders import BOX, HEIGHT, REAL_DATA, WIDTH, Data, picture
 from boxloop.data.doctor import CLEAN, DIRTY, UNUSABLE, Diagnosis, diagnose, to_json
 from boxloop.data.findings import KINDS, NOTE, Finding
 from boxloop.data.formats.voc import build_voc
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 IMAGE, XML = "images/train_0.jpg", "annotations/train_0.xml"
 VOC = build_voc("train_0.jpg", WIDTH, HEIGHT, [BOX])  # corners 3, 4, 22, 23 in VOC's count

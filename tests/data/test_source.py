@@ -10,7 +10,7 @@ from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS
 from boxloop.data.formats.annotation import Box
 from boxloop.data.formats.voc import build_voc
 from boxloop.data.source import Source, read_source
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 
 @pytest.fixture

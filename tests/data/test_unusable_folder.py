@@ -4,7 +4,7 @@ import pytest
 from tests.data.folders import Data
 
 from boxloop.data.source import read_source
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 
 @pytest.fixture

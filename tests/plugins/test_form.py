@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from boxloop.experiment import Experiment
+from boxloop.settings import Experiment
 from boxloop_airflow.form import OVERRIDES, PARAMS, plan_arguments, slug
 
 EMPTY = {name: param.value for name, param in PARAMS.items()}

@@ -12,7 +12,9 @@ from PIL import Image
 from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, XYXY, build_table, to_parquet
-from boxloop.experiment import DataConfig, Experiment, ModelConfig, experiment_yaml
+from boxloop.experiment import experiment_yaml
+from boxloop.settings import DataConfig, Experiment
+from boxloop.train_settings import ModelConfig
 
 ADOPTION_COLUMNS = {
     "image_id": "string",
@@ -59,7 +61,9 @@ def _adoptions(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
 def _write_settings(run: Run, mode: str) -> None:
     settings = Experiment(
         name="trial",
-        model=ModelConfig(name="tiny", experiment="retinanet_mobile_coco"),
+        model=ModelConfig(
+            name="tiny", experiment="retinanet_mobile_coco", task="RetinaNet", input_size=[256, 256]
+        ),
         data=DataConfig(uri="/data"),
         rounds=3,
     )

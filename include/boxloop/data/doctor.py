@@ -9,7 +9,7 @@ from typing import Any
 from boxloop.data.findings import GRAVEST_FIRST, KINDS, NOTE, Finding, Findings
 from boxloop.data.source import Source, deal_parts, problem_of
 from boxloop.data.survey import survey_folder
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 CLEAN, DIRTY, UNUSABLE = 0, 1, 2
 """Exit codes: nothing to repair, dirt that an import deals with, no detector can be trained."""

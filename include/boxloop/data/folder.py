@@ -21,7 +21,7 @@ from boxloop import storage
 from boxloop.data.findings import Finding, Findings
 from boxloop.data.matching import name_of, parent
 from boxloop.data.splits import SPLITS
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 LABELS, GROUPS = "image_labels.csv", "groups.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")

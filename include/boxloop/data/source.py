@@ -20,7 +20,7 @@ from boxloop.data.formats.annotation import Box
 from boxloop.data.near_duplicates import group_near_duplicates
 from boxloop.data.splits import HELD_OUT, assign_splits, deal, name_groups
 from boxloop.data.survey import Boxes, Survey, survey_folder
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from boxloop.data.findings import Finding, Findings
 from boxloop.data.folder import Folder, label_of_folder, read_folder
 from boxloop.data.formats.annotation import Box
 from boxloop.data.images import ImageFacts, findings_of, read_facts
-from boxloop.experiment import DataConfig
+from boxloop.settings import DataConfig
 
 Boxes = Mapping[str, Sequence[Box]]
 

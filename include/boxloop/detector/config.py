@@ -9,7 +9,8 @@ from typing import Any
 from official.core import config_definitions, exp_factory
 from official.vision import configs  # noqa: F401  registers the experiments
 
-from boxloop.experiment import Experiment, ModelConfig
+from boxloop.settings import Experiment
+from boxloop.train_settings import ModelConfig
 
 
 def build_config(experiment: Experiment, num_classes: int) -> config_definitions.ExperimentConfig:
@@ -26,10 +27,13 @@ def build_config(experiment: Experiment, num_classes: int) -> config_definitions
         {
             "runtime": {"distribution_strategy": "one_device", "mixed_precision_dtype": "float32"},
             "task": {
-                "model": {"num_classes": num_classes + 1},
+                "model": {
+                    "num_classes": num_classes + 1,
+                    "input_size": [*experiment.model.input_size, 3],
+                },
                 "init_checkpoint": None,
                 "annotation_file": None,
-                "freeze_backbone": train.freeze_backbone,
+                "freeze_backbone": train.frozen_steps == train.total_steps,
                 "per_category_metrics": True,
             },
             "trainer": _trainer_settings(experiment),

@@ -11,7 +11,7 @@ from official.core import task_factory, train_lib
 from official.vision.evaluation import coco_evaluator
 
 from boxloop.detector.config import build_config, set_evaluation_data
-from boxloop.experiment import Experiment
+from boxloop.settings import Experiment
 
 IOU_50, ALL_AREAS, LAST_LIMIT = 0, 0, -1  # places in pycocotools' table of precisions
 

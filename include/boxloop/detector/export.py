@@ -9,7 +9,7 @@ from official.vision.serving import export_saved_model_lib
 from tf_keras.src.saving.legacy.saved_model import utils as keras_saving
 
 from boxloop.detector.config import build_config
-from boxloop.experiment import Experiment
+from boxloop.settings import Experiment
 
 
 def export(

@@ -14,8 +14,8 @@ from official.core import task_factory, train_lib
 
 from boxloop.detector.config import build_config, set_training_data
 from boxloop.detector.weights import backbone_checkpoint
-from boxloop.experiment import Experiment
 from boxloop.progress import Stopwatch, tell
+from boxloop.settings import Experiment
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def train(
     config = build_config(experiment, num_classes)
     batch_size = experiment.train.batch_size
     set_training_data(config, shards, batch_size=batch_size, seed=seed)
-    _set_start(config, experiment.model.backbone_weights, previous_dir)
+    _set_start(config, "efficientnet-lite0" if experiment.model.backbone else None, previous_dir)
     task = task_factory.get_task(config.task, logging_dir=str(model_dir))
     task.build_inputs = partial(
         _build_inputs, task.build_inputs, num_classes + 1, experiment.train.deterministic

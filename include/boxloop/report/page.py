@@ -12,7 +12,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from boxloop.data.dataset import Dataset
-from boxloop.experiment import NO_ORACLE, Experiment
 from boxloop.report import charts
 from boxloop.report.data_page import build_data_facts
 from boxloop.report.environment import environment
@@ -24,6 +23,7 @@ from boxloop.report.times import (
     time_rows,
     total_row,
 )
+from boxloop.settings import NO_ORACLE, Experiment
 
 ADOPTED_EXAMPLES = 6  # a round
 REJECTED_EXAMPLES = 12  # of the last round
