@@ -9,7 +9,7 @@ from boxloop.settings import Experiment
 
 YAML = """
 name: small
-model: {name: tiny, experiment: retinanet_mobile_coco}
+model: {name: tiny, experiment: retinanet_mobile_coco, task: RetinaNet, input_size: [64, 64]}
 data: {uri: my_images, drawn: {boxed: 8}}
 train: {steps: 100, learning_rate: 1}
 """
@@ -83,7 +83,7 @@ def test_every_model_of_the_zoo_is_read_by_its_name(path: str, name: str) -> Non
         pytest.param("train.learning_rate", 0, "train.learning_rate must be > 0", id="no rate"),
         pytest.param("train.learning_rate", float("nan"), "must be > 0, got nan", id="nan rate"),
         pytest.param("train.warmup_steps", 100, "got 100 of 100", id="all warm-up"),
-        pytest.param("train.start", "scratch", "previous_round or backbone, got 'scr", id="start"),
+        pytest.param("train.start", "scratch", "or nothing, got 'scr", id="start"),
         pytest.param("oracle.mode", "magic", "label_match or none, got 'magic'", id="oracle"),
         pytest.param("oracle.min_score", 1.5, "oracle.min_score must be in", id="score above 1"),
         pytest.param("oracle.min_score", float("nan"), "oracle.min_score must be in", id="nan"),
