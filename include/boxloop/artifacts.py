@@ -54,8 +54,16 @@ class Run:
         return f"{self.round(round_number)}/records"
 
     def checkpoints(self, round_number: int) -> str:
-        """Folder of checkpoints and TensorBoard events."""
+        """Folder of the state of the training, to go on from, and its TensorBoard events."""
         return f"{self.round(round_number)}/checkpoints"
+
+    def weights(self, round_number: int) -> str:
+        """Folder of the trained detector's weights, and nothing else."""
+        return f"{self.round(round_number)}/weights"
+
+    def events(self, round_number: int) -> str:
+        """Folder of the evaluation's TensorBoard events."""
+        return f"{self.round(round_number)}/events"
 
     def model(self, round_number: int) -> str:
         """Folder of the exported SavedModel."""

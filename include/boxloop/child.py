@@ -20,6 +20,8 @@ from typing import Any
 
 INPUT_ERROR = 2
 """Exit code for wrong input or settings: trying again cannot help."""
+SAVED = 143
+"""Exit code of a training that a SIGTERM ended, saved: the same task goes on from there."""
 LIFELINE = "BOXLOOP_LIFELINE"
 PROGRESS = "@progress "
 

@@ -14,6 +14,8 @@ from boxloop.experiment import default_root, parse_setting
 from boxloop.terminal import printable_lines
 
 DEMO = "configs/experiments/demo.yaml"
+# Trying again cannot help: input, settings, a loss that ran away, too little memory
+_CANNOT_HELP = (ValueError, FileNotFoundError, PermissionError, FloatingPointError, MemoryError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except (ValueError, FileNotFoundError, PermissionError) as error:
+    except _CANNOT_HELP as error:
         if options.verbose:
             raise
         sys.stderr.write(f"boxloop: error: {printable_lines(str(error))}\n")

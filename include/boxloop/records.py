@@ -201,7 +201,7 @@ def _contents(images: pd.DataFrame, dataset: Dataset) -> Iterator[_Content]:
     boxes = dataset.boxes[columns].take(order)
     known = dataset.class_names
     ids = boxes["class_name"].map({name: index for index, name in enumerate(known, start=1)})
-    # training masks the doubtful, see detector/train.py
+    # what the doubtful teach: see detector/targets.py
     class_ids = ids.mask(boxes["origin"] == DOUBTFUL, len(known) + 1).to_numpy("int64")
     xyxy = boxes[XYXY].to_numpy()
     scores, weights = boxes["score"].fillna(1.0).to_numpy(), boxes["weight"].to_numpy()

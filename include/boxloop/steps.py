@@ -116,27 +116,34 @@ def write_tfrecords(run: Run, round_number: int) -> Value:
 
 
 def train(run: Run, round_number: int) -> Value:
-    """Train the round's detector, from the previous round's weights or the backbone's."""
+    """Train the round's detector, from the weights that the settings name."""
+    from boxloop.data.dataset import read_dataset
     from boxloop.detector import train as trainer
 
     experiment = _read_experiment(run)
-    records = task_value("write_tfrecords", run.uri, round_number)
-    uri = run.checkpoints(round_number)
-    continues = round_number > 1 and experiment.train.start == "previous_round"
+    shards = task_value("write_tfrecords", run.uri, round_number)["shards"]
+    class_counts = read_dataset(run.dataset(round_number)).class_counts
+    uri, weights_uri = run.checkpoints(round_number), run.weights(round_number)
     with (
-        storage.local_files(records["shards"]["train"]) as shards,
-        storage.local_folder(run.checkpoints(round_number - 1)) as previous,
+        storage.local_files(shards["train"]) as train_shards,
+        storage.local_files(shards["validation"]) as validation_shards,
+        storage.local_folder(run.weights(round_number - 1)) as previous,
         storage.working_folder(uri) as folder,
+        storage.working_folder(weights_uri) as weights,
     ):
-        return trainer.train(
+        value = trainer.train(
             experiment,
-            shards=shards,
-            num_classes=len(_class_names(run, round_number)),
+            trainer.Data(
+                train_shards, validation_shards, list(class_counts), list(class_counts.values())
+            ),
             model_dir=folder,
-            previous_dir=previous if continues else None,
+            weights_dir=weights,
+            previous_dir=previous if round_number > 1 else None,
             seed=experiment.seed * 1000 + round_number,
             on_checkpoint=lambda: storage.upload_folder(folder, uri, last="checkpoint"),
         )
+        storage.upload_folder(weights, weights_uri)
+    return value
 
 
 def evaluate(run: Run, round_number: int) -> Value:
@@ -146,14 +153,17 @@ def evaluate(run: Run, round_number: int) -> Value:
     shards = task_value("write_tfrecords", run.uri, round_number)["shards"]["test"]
     with (
         storage.local_files(shards) as files,
-        storage.local_folder(run.checkpoints(round_number)) as folder,
+        storage.local_folder(run.weights(round_number)) as weights,
+        storage.working_folder(run.events(round_number)) as events,
     ):
         metrics = evaluator.evaluate(
             _read_experiment(run),
             shards=files,
             class_names=_class_names(run, round_number),
-            model_dir=folder,
+            weights_dir=weights,
+            events_dir=events,
         )
+        storage.upload_folder(events, run.events(round_number))
     images = task_value("parse_annotations", run.uri, round_number)["splits"]["test"]
     evaluation = {"split": "test", "images": images, **metrics}
     storage.write_json(run.evaluation(round_number), evaluation)
@@ -168,18 +178,18 @@ def export(run: Run, round_number: int) -> Value:
     class_names = _class_names(run, round_number)
     uri = run.model(round_number)
     with (
-        storage.local_folder(run.checkpoints(round_number)) as checkpoints,
+        storage.local_folder(run.weights(round_number)) as weights,
         storage.working_folder(uri) as folder,
     ):
-        exported = exporter.export(
+        exporter.export(
             _read_experiment(run),
             num_classes=len(class_names),
-            model_dir=checkpoints,
+            weights_dir=weights,
             export_dir=folder,
         )
         (folder / "label_map.pbtxt").write_text(build_label_map(class_names))
         storage.upload_folder(folder, uri)
-    return {"model_uri": uri, **exported}
+    return {"model_uri": uri}
 
 
 def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Value:

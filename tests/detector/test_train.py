@@ -1,22 +1,144 @@
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
+from tests.detector.conftest import Train
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Model Garden's backbones give the decoder more levels than it takes
+    pytest.mark.filterwarnings("ignore:(?s).*did not match any model input:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning:official"),
+]
+
+SETTINGS = {"train.steps": 30, "train.checkpoint_interval": 10, "train.warmup_steps": 2}
 
 
-def test_anchors_of_doubtful_boxes_have_no_part_in_the_loss() -> None:
+def weights(folder: Path) -> dict[str, Any]:
+    """Return every number of a trained detector by name."""
     import tensorflow as tf
 
-    from boxloop.detector.train import mask_doubtful
+    reader = tf.train.load_checkpoint(str(folder / "weights" / "detector"))
+    found = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
-    labels = {
-        # one image; level 3 has a 1 x 2 grid of one anchor, level 4 a 1 x 1 grid
-        "cls_targets": {"3": tf.constant([[[[1], [9]]]]), "4": tf.constant([[[[-1]]]])},
-        "cls_weights": tf.constant([[1.0, 1.0, 1.0]]),
-        "box_weights": tf.constant([[1.0, 1.0, 0.0]]),
-        "image_info": tf.constant([7.0]),
-    }
-    images, masked = mask_doubtful("images", labels, doubtful_id=9)
-    assert images == "images"
-    assert masked["cls_weights"].numpy().tolist() == [[1, 0, 1]]
-    assert masked["box_weights"].numpy().tolist() == [[1, 0, 0]]
-    assert masked["image_info"] is labels["image_info"]
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def scalars(folder: Path) -> dict[str, list[float]]:
+    """Return the values of every scalar in the TensorBoard events below a folder."""
+    import tensorflow as tf
+
+    found: dict[str, list[float]] = {}
+    for path in sorted(folder.rglob("*tfevents*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                array = tf.make_ndarray(value.tensor)
+                if array.dtype.kind == "f":
+                    found.setdefault(value.tag, []).append(float(array))
+    return found
+
+
+class KillAt:
+    """Send a SIGTERM once the training has reached a step."""
+
+    def __init__(self, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        from boxloop.detector import watch
+
+        def tell(**progress: Any) -> None:
+            if progress["step"] == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(watch, "tell", tell)
+
+
+def test_a_stopped_training_goes_on_and_ends_as_one_that_was_not(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(tmp_path / "whole", SETTINGS)["steps"] == 30
+    KillAt(20, monkeypatch)
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path / "stopped", SETTINGS)
+    assert stopped.value.code == 143
+    assert not (tmp_path / "stopped" / "weights").exists()
+    monkeypatch.undo()
+    train(tmp_path / "stopped", SETTINGS)
+    assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
+
+
+def test_a_backbone_frozen_for_some_steps_learns_in_the_rest(train: Train, tmp_path: Path) -> None:
+    def backbone(name: str) -> Any:
+        found = weights(tmp_path / name)
+        kernels = [found[key].ravel() for key in sorted(found) if "backbone" in key]
+        return np.concatenate(kernels)
+
+    for name, steps, freeze in (("start", 3, True), ("always", 10, True), ("at first", 10, 5)):
+        train(tmp_path / name, {"train.steps": steps, "train.freeze_backbone": freeze})
+    np.testing.assert_array_equal(backbone("always"), backbone("start"))
+    assert not np.array_equal(backbone("at first"), backbone("start"))
+
+
+def test_averaged_and_best_weights_become_the_detector(train: Train, tmp_path: Path) -> None:
+    base = {**SETTINGS, "train.steps": 20, "train.freeze_backbone": True}
+    best = {**base, "train.keep": "best", "train.evaluate_every": 10}
+    for name, settings in (
+        ("last", base),
+        ("averaged", {**base, "train.ema": 0.9}),
+        ("best", best),
+    ):
+        train(tmp_path / name, settings)
+    last = weights(tmp_path / "last")
+    assert not same(weights(tmp_path / "averaged"), last)
+    values = scalars(tmp_path / "best")["PascalBoxes_Precision/mAP@0.5IOU"]
+    assert len(values) == 2
+    assert same(weights(tmp_path / "best"), last) == (values[1] > values[0])
+
+
+def test_tensorboard_gets_losses_speed_rate_and_metrics(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, {**SETTINGS, "train.evaluate_every": 30})
+    found = scalars(tmp_path)
+    assert {"total_loss", "cls_loss", "box_loss", "learning_rate", "images_per_second"} <= set(
+        found
+    )
+    assert "PascalBoxes_PerformanceByCategory/AP@0.5IOU/a" in found
+    assert all(value > 0 for value in found["images_per_second"])
+
+
+def test_a_loss_that_is_no_number_names_step_images_and_what_to_do(
+    train: Train, tmp_path: Path
+) -> None:
+    wild = {**SETTINGS, "train.learning_rate": 1e30, "train.clip_norm": 0.0}
+    with pytest.raises(FloatingPointError) as error:
+        train(tmp_path, wild)
+    assert "the loss is not a finite number at step" in str(error.value)
+    assert 1 <= str(error.value).count("scene_000") <= 4  # a batch, which may show one twice
+    assert "lower train.learning_rate (now 1e+30)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"device.strategy": "mirrored", "device.precision": "mixed_bfloat16"}),
+        pytest.param({"device.precision": "mixed_float16", "schedule": "step"}),
+        pytest.param(
+            {
+                "balance_classes": True,
+                "box_loss_on_adopted": False,
+                "ignore_doubtful": False,
+                "deterministic": False,
+                "images": 8,
+            }
+        ),
+    ],
+    ids=lambda settings: " ".join(settings),
+)
+def test_settings_train(train: Train, tmp_path: Path, settings: dict[str, Any]) -> None:
+    overrides = {f"train.{name}": value for name, value in settings.items()}
+    result = train(tmp_path, {"train.steps": 2, "train.warmup_steps": 0, **overrides})
+    assert result["steps"] == 2
+    assert np.isfinite(result["loss"])

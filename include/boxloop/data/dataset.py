@@ -44,6 +44,7 @@ DETECTION_COLUMNS = {
     "xmax": "float64",
     "ymax": "float64",
 }
+ADOPTED = "adopted"  # detected, and right as far as the oracle knows
 DOUBTFUL = "doubtful"  # detected beside an adopted box: neither object nor background in training
 XYXY = ["xmin", "ymin", "xmax", "ymax"]
 
@@ -61,6 +62,14 @@ class Dataset:
         train = self.images.loc[self.images["split"] == "train", "image_id"]
         boxes = self.boxes[(self.boxes["origin"] == "human")]
         return sorted(boxes.loc[is_in(boxes["image_id"], train), "class_name"].unique())
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Number of images to train on that show each class, in the order of class ids."""
+        boxes = self.boxes.loc[self.boxes["origin"] != DOUBTFUL, ["image_id", "class_name"]]
+        shown = boxes[is_in(boxes["image_id"], self.training_images["image_id"])]
+        counts = shown.drop_duplicates()["class_name"].value_counts()
+        return {name: int(counts.get(name, 0)) for name in self.class_names}
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the images of a split."""

@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from official.core import config_definitions, exp_factory
 from official.vision import configs  # noqa: F401  registers the experiments
 
+from boxloop.detector import augment
 from boxloop.settings import Experiment
-from boxloop.train_settings import ModelConfig
+from boxloop.train_settings import DeviceConfig, ModelConfig, TrainConfig
+
+BEST = "best"
+"""Sub-folder of the checkpoint that did best on the validation split."""
+STEPS_PER_LOOP = 10  # between two looks at the loss; a power of TensorFlow's speed is its loop
+STEP_DECAY = {0.7: 0.1, 0.9: 0.01}
+"""Share of the steps to the share of the learning rate from there on; schedule: step."""
 
 
 def build_config(experiment: Experiment, num_classes: int) -> config_definitions.ExperimentConfig:
@@ -22,10 +30,9 @@ def build_config(experiment: Experiment, num_classes: int) -> config_definitions
         ValueError: if the zoo entry names an unknown experiment or setting.
     """
     config = _base_config(experiment.model)
-    train = experiment.train
     config.override(
         {
-            "runtime": {"distribution_strategy": "one_device", "mixed_precision_dtype": "float32"},
+            "runtime": _runtime(experiment.train.device),
             "task": {
                 "model": {
                     "num_classes": num_classes + 1,
@@ -33,10 +40,9 @@ def build_config(experiment: Experiment, num_classes: int) -> config_definitions
                 },
                 "init_checkpoint": None,
                 "annotation_file": None,
-                "freeze_backbone": train.frozen_steps == train.total_steps,
                 "per_category_metrics": True,
             },
-            "trainer": _trainer_settings(experiment),
+            "trainer": _trainer_settings(experiment.train),
         }
     )
     return config
@@ -46,23 +52,24 @@ def set_training_data(
     config: config_definitions.ExperimentConfig,
     shards: Sequence[Path],
     *,
-    batch_size: int,
+    train: TrainConfig,
     seed: int,
 ) -> None:
     """Train on these TFRecord shards, in an order that the seed decides."""
     data = config.task.train_data
     data.input_path = [str(shard) for shard in shards]
-    data.global_batch_size = batch_size
+    data.global_batch_size = train.batch_size
     data.dtype = "float32"
     data.shuffle_buffer_size = 1000
     data.deterministic = True
     data.seed = seed
+    data.parser.override(augment.parser_overrides(train.augment))
 
 
 def set_evaluation_data(
     config: config_definitions.ExperimentConfig, shards: Sequence[Path], *, batch_size: int
 ) -> None:
-    """Evaluate on these TFRecord shards, each image once."""
+    """Evaluate on these TFRecord shards, each image once, with the weights as they are."""
     data = config.task.validation_data
     data.input_path = [str(shard) for shard in shards]
     data.global_batch_size = batch_size
@@ -80,27 +87,51 @@ def _base_config(model: ModelConfig) -> config_definitions.ExperimentConfig:
     return config
 
 
-def _trainer_settings(experiment: Experiment) -> dict[str, Any]:
-    train = experiment.train
+def _runtime(device: DeviceConfig) -> dict[str, Any]:
+    strategy = "multi_worker_mirrored" if device.strategy == "multi_worker" else device.strategy
     return {
-        "train_steps": train.steps,
-        "steps_per_loop": min(10, train.steps),
-        "summary_interval": min(10, train.steps),
+        "distribution_strategy": strategy,
+        "mixed_precision_dtype": device.precision.removeprefix("mixed_"),
+        "loss_scale": "dynamic" if device.precision == "mixed_float16" else None,
+        "num_gpus": len(tf.config.list_physical_devices("GPU")),
+        "enable_xla": device.xla,
+        "tpu": device.tpu,
+    }
+
+
+def _trainer_settings(train: TrainConfig) -> dict[str, Any]:
+    steps = train.total_steps
+    return {
+        "train_steps": steps,
+        "steps_per_loop": min(STEPS_PER_LOOP, steps),
+        "summary_interval": min(STEPS_PER_LOOP, steps),
         "checkpoint_interval": train.checkpoint_interval,
         "max_to_keep": 1,
+        "validation_interval": train.evaluate_every or steps,
         "validation_steps": -1,
+        "best_checkpoint_export_subdir": BEST if train.keep == BEST else "",
+        "best_checkpoint_eval_metric": "AP50",
+        "best_checkpoint_metric_comp": "higher",
         "optimizer_config": {
-            "optimizer": {"type": "sgd", "sgd": {"momentum": 0.9, "global_clipnorm": 10.0}},
-            "learning_rate": {
-                "type": "cosine",
-                "cosine": {
-                    "initial_learning_rate": train.learning_rate,
-                    "decay_steps": train.steps,
-                },
+            "optimizer": {
+                "type": "sgd",
+                "sgd": {"momentum": 0.9, "global_clipnorm": train.clip_norm or None},
             },
+            "ema": {"average_decay": train.ema} if train.ema else None,
+            "learning_rate": _schedule(train),
             "warmup": {
                 "type": "linear",
                 "linear": {"warmup_steps": train.warmup_steps, "warmup_learning_rate": 0.0},
             },
         },
     }
+
+
+def _schedule(train: TrainConfig) -> dict[str, Any]:
+    peak, steps = train.learning_rate, train.total_steps
+    if train.schedule == "cosine":
+        cosine = {"initial_learning_rate": peak, "decay_steps": steps}
+        return {"type": "cosine", "cosine": cosine}
+    boundaries = [round(share * steps) for share in STEP_DECAY]
+    values = [peak, *(peak * share for share in STEP_DECAY.values())]
+    return {"type": "stepwise", "stepwise": {"boundaries": boundaries, "values": values}}

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tensorflow as tf
 from official.vision.serving import export_saved_model_lib
 from tf_keras.src.saving.legacy.saved_model import utils as keras_saving
 
+from boxloop.detector import trained
 from boxloop.detector.config import build_config
 from boxloop.settings import Experiment
 
 
 def export(
-    experiment: Experiment, *, num_classes: int, model_dir: Path, export_dir: Path
-) -> dict[str, str]:
+    experiment: Experiment, *, num_classes: int, weights_dir: Path, export_dir: Path
+) -> None:
     """Write a SavedModel that takes a batch of encoded images of any size.
 
     Its boxes are in pixels of the model's own input; `image_info` tells the scale.
-
-    Raises:
-        FileNotFoundError: if there is no checkpoint.
     """
-    checkpoint = tf.train.latest_checkpoint(str(model_dir))
-    if checkpoint is None:
-        raise FileNotFoundError(f"no checkpoint in {model_dir}: train the round first")
     config = build_config(experiment, num_classes)
     # Without this, Keras traces every layer for reloading it as a Keras model, which nobody
     # does with a SavedModel for serving: 39 s instead of 16 s.
@@ -34,7 +28,6 @@ def export(
             batch_size=None,
             input_image_size=list(config.task.model.input_size[:2]),
             params=config,
-            checkpoint_path=checkpoint,
+            checkpoint_path=str(weights_dir / trained.NAME),
             export_dir=str(export_dir),
         )
-    return {"checkpoint": Path(checkpoint).name}

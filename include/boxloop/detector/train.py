@@ -2,149 +2,226 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import math
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+from official.common import distribute_utils
 from official.core import task_factory, train_lib
+from official.modeling import optimization, performance
+from official.vision.configs import maskrcnn
 
-from boxloop.detector.config import build_config, set_training_data
+from boxloop.detector import targets
+from boxloop.detector.config import BEST, build_config, set_evaluation_data, set_training_data
+from boxloop.detector.evaluate import use_evaluator
+from boxloop.detector.inputs import Inputs, build_inputs
+from boxloop.detector.trained import NAME, read_weights, write_weights
+from boxloop.detector.watch import Watch, explained, guard_loss, stop_on_sigterm
 from boxloop.detector.weights import backbone_checkpoint
-from boxloop.progress import Stopwatch, tell
 from boxloop.settings import Experiment
+from boxloop.train_settings import TrainConfig
 
 log = logging.getLogger(__name__)
 
 
+class Data(NamedTuple):
+    """What a round trains on."""
+
+    train: Sequence[Path]
+    """TFRecord shards."""
+    validation: Sequence[Path]
+    """TFRecord shards to evaluate on meanwhile, with train.evaluate_every."""
+    class_names: Sequence[str]
+    class_counts: Sequence[int]
+    """Training images that show each class."""
+
+
 def train(
     experiment: Experiment,
+    data: Data,
     *,
-    shards: Sequence[Path],
-    num_classes: int,
     model_dir: Path,
+    weights_dir: Path,
     previous_dir: Path | None,
     seed: int,
     on_checkpoint: Callable[[], None],
 ) -> dict[str, Any]:
-    """Train for `experiment.train.steps` steps in all, counting those a killed task has made.
+    """Train for `experiment.train.total_steps` in all, counting those a killed task has made.
 
     Args:
         experiment: model and schedule.
-        shards: local TFRecord files.
-        num_classes: without the background.
+        data: what to train on.
         model_dir: gets checkpoints and TensorBoard events; the newest checkpoint is resumed.
-        previous_dir: checkpoints whose weights to begin with; None: the pretrained backbone's.
+        weights_dir: gets the trained detector, in the end.
+        previous_dir: the `weights_dir` of the round before; None: there is none.
         seed: of initial weights, order and augmentation.
         on_checkpoint: called after each checkpoint.
 
     Returns:
-        {"steps": int, "loss": float}, the loss that of the last steps.
+        {"steps": int, "loss": float or None, that of the last steps}.
 
     Raises:
-        FloatingPointError: if the loss is not a finite number.
+        FloatingPointError: if the loss is no finite number, or has run away.
+        MemoryError: if a batch does not fit into the device's memory.
+        SystemExit: after a SIGTERM, once the training is saved.
     """
-    tf.keras.utils.set_random_seed(seed)
-    config = build_config(experiment, num_classes)
-    batch_size = experiment.train.batch_size
-    set_training_data(config, shards, batch_size=batch_size, seed=seed)
-    _set_start(config, "efficientnet-lite0" if experiment.model.backbone else None, previous_dir)
-    task = task_factory.get_task(config.task, logging_dir=str(model_dir))
-    task.build_inputs = partial(
-        _build_inputs, task.build_inputs, num_classes + 1, experiment.train.deterministic
+    config = build_config(experiment, len(data.class_names))
+    with stop_on_sigterm() as is_stopped, explained(experiment.train, data.train):
+        training = _Training(
+            experiment=experiment,
+            config=config,
+            data=data,
+            strategy=_strategy(config.runtime),
+            model_dir=model_dir,
+            previous_dir=previous_dir,
+            seed=seed,
+            on_checkpoint=on_checkpoint,
+            is_stopped=is_stopped,
+        )
+        for leg in _legs(experiment.train, last_step(model_dir)):
+            runner, loss = training.run(leg)
+        training.write_result(runner.trainer, weights_dir)
+    return {"steps": experiment.train.total_steps, "loss": loss}
+
+
+def last_step(model_dir: Path) -> int:
+    """Return the step of the newest checkpoint in a folder, 0 where there is none."""
+    checkpoint = tf.train.latest_checkpoint(str(model_dir))
+    if checkpoint is None:
+        return 0
+    step = tf.train.load_checkpoint(checkpoint).get_tensor("global_step/.ATTRIBUTES/VARIABLE_VALUE")
+    return int(step)
+
+
+class _Leg(NamedTuple):
+    """A part of the training with the same variables to train."""
+
+    start: int
+    end: int
+    is_frozen: bool
+
+
+def _legs(train: TrainConfig, done: int) -> list[_Leg]:
+    """Return the parts that are left, the last one even if it is done."""
+    bounds = sorted({0, train.frozen_steps, train.total_steps})
+    legs = [
+        _Leg(start, end, is_frozen=start < train.frozen_steps)
+        for start, end in itertools.pairwise(bounds)
+    ]
+    return [leg for leg in legs if leg.end > done] or legs[-1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    experiment: Experiment
+    config: Any
+    data: Data
+    strategy: tf.distribute.Strategy
+    model_dir: Path
+    previous_dir: Path | None
+    seed: int
+    on_checkpoint: Callable[[], None]
+    is_stopped: threading.Event
+
+    def run(self, leg: _Leg) -> tuple[train_lib.OrbitExperimentRunner, float | None]:
+        """Train one leg to its end; return its runner and the loss of its last steps."""
+        train = self.experiment.train
+        runner = self._build_runner(leg)
+        controller = runner.controller
+        watch = Watch(runner, train, on_checkpoint=self.on_checkpoint, is_stopped=self.is_stopped)
+        controller.train_actions = (*controller.train_actions, watch)
+        if step := watch.step:
+            log.info("Resuming at step %d of %d", step, train.total_steps)
+        every = (train.evaluate_every if self._evaluates else None) or train.total_steps
+        while step < leg.end:
+            step = min(leg.end, (step // every + 1) * every)
+            controller.train(steps=step, checkpoint_at_completion=step == leg.end)
+            if self._evaluates:
+                controller.evaluate(steps=-1)
+        self.on_checkpoint()
+        return runner, watch.loss
+
+    def write_result(self, trainer: Any, folder: Path) -> None:
+        """Write the detector that all was for: the best, the averaged or the last weights."""
+        best = tf.train.latest_checkpoint(str(self.model_dir / BEST))
+        with self.strategy.scope():
+            if self.experiment.train.keep == BEST and best is not None:
+                read_weights(trainer.model, best)
+            elif isinstance(trainer.optimizer, optimization.ExponentialMovingAverage):
+                trainer.optimizer.swap_weights()
+            write_weights(trainer.model, folder)
+
+    @property
+    def _evaluates(self) -> bool:
+        return self.experiment.train.evaluate_every is not None and bool(self.data.validation)
+
+    def _build_runner(self, leg: _Leg) -> train_lib.OrbitExperimentRunner:
+        """Return Model Garden's runner, its model restored or new."""
+        tf.keras.utils.set_random_seed(self.seed)  # each leg, so that one resumed is the same
+        train = self.experiment.train
+        self.config.task.freeze_backbone = leg.is_frozen
+        set_training_data(self.config, self.data.train, train=train, seed=self.seed)
+        if self._evaluates:
+            set_evaluation_data(self.config, self.data.validation, batch_size=train.batch_size)
+        task = self._build_task(skip=max(last_step(self.model_dir), leg.start))
+        mode = "train_and_eval" if self._evaluates else "train"
+        runner = train_lib.OrbitExperimentRunner(
+            self.strategy, task, mode, self.config, str(self.model_dir)
+        )
+        if self._evaluates:
+            use_evaluator(task, self.data.class_names)
+        with self.strategy.scope():
+            _start_averages(runner.trainer, leg)
+        return runner
+
+    def _build_task(self, skip: int) -> Any:
+        """Return Model Garden's task with our inputs, targets and first weights."""
+        task = task_factory.get_task(self.config.task, logging_dir=str(self.model_dir))
+        inputs = Inputs(
+            config=self.experiment.train,
+            class_counts=self.data.class_counts,
+            seed=self.seed,
+            skip=skip,
+        )
+        is_rcnn = isinstance(task.task_config, maskrcnn.MaskRCNNTask)
+        label_map = targets.rcnn_labels if is_rcnn else targets.retinanet_labels
+        task.build_inputs = partial(build_inputs, task.build_inputs, inputs, label_map)
+        if is_rcnn:
+            build = task._build_frcnn_losses
+            task._build_frcnn_losses = partial(targets.rcnn_losses, build, inputs.k)
+        task.initialize = self._initialize
+        guard_loss(task)
+        return task
+
+    def _initialize(self, model: Any) -> None:
+        if self.previous_dir is not None:
+            read_weights(model, self.previous_dir / NAME)
+        elif self.experiment.model.backbone:
+            tf.train.Checkpoint(backbone=model.backbone).read(
+                backbone_checkpoint("efficientnet-lite0")
+            ).expect_partial().assert_existing_objects_matched()
+
+
+def _strategy(runtime: Any) -> tf.distribute.Strategy:
+    performance.set_mixed_precision_policy(runtime.mixed_precision_dtype)
+    return distribute_utils.get_distribution_strategy(
+        distribution_strategy=runtime.distribution_strategy,
+        num_gpus=runtime.num_gpus,
+        tpu_address=runtime.tpu,
     )
-    watch = _Watch(experiment, on_checkpoint)
-    runner = train_lib.OrbitExperimentRunner(
-        tf.distribute.get_strategy(),
-        task,
-        "train",
-        config,
-        str(model_dir),
-        train_actions=[watch],
-    )
-    watch.attach(runner)
-    runner.controller.train(steps=experiment.train.steps)
-    on_checkpoint()
-    return {"steps": int(runner.trainer.global_step.numpy()), "loss": watch.loss}
 
 
-def _build_inputs(
-    build_inputs: Callable[..., Any], doubtful_id: int, is_deterministic: bool, *args: Any
-) -> Any:
-    """Return Model Garden's input pipeline, with doubtful boxes masked.
-
-    Deterministic: one thread reads and augments, so that random numbers meet images in a fixed
-    order. TensorFlow's own switch, enable_op_determinism, cannot rewrite Model Garden's parser:
-    "input[0] == '^args_3', is not found" (TensorFlow 2.20).
-    """
-    dataset = build_inputs(*args).map(partial(mask_doubtful, doubtful_id=doubtful_id))
-    if not is_deterministic:
-        return dataset
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
-def mask_doubtful(images: Any, labels: dict[str, Any], *, doubtful_id: int) -> tuple[Any, Any]:
-    """Take anchors that match a doubtful box out of the loss: neither object nor background.
-
-    Args:
-        images: passed on.
-        labels: RetinaNet's: `cls_targets` by level, `cls_weights` and `box_weights` of all levels.
-        doubtful_id: the class id of doubtful boxes.
-    """
-    flat = [tf.reshape(level, [tf.shape(level)[0], -1]) for level in labels["cls_targets"].values()]
-    is_certain = tf.cast(tf.concat(flat, axis=1) != doubtful_id, tf.float32)
-    masked = {
-        name: labels[name] * tf.reshape(is_certain, tf.shape(labels[name]))
-        for name in ("cls_weights", "box_weights")
-    }
-    return images, {**labels, **masked}
-
-
-def _set_start(config: Any, backbone_weights: str | None, previous_dir: Path | None) -> None:
-    task = config.task
-    if previous_dir is not None:
-        task.init_checkpoint, task.init_checkpoint_modules = str(previous_dir), "all"
-    elif backbone_weights is not None:
-        task.init_checkpoint = backbone_checkpoint(backbone_weights)
-        task.init_checkpoint_modules = "backbone"
-
-
-class _Watch:
-    """Called by the training loop every few steps: tells progress, and stops on a broken loss."""
-
-    def __init__(self, experiment: Experiment, on_checkpoint: Callable[[], None]) -> None:
-        self._train = experiment.train
-        self._on_checkpoint = on_checkpoint
-        self._checkpoint: str | None = None
-        self.loss: float | None = None
-
-    def attach(self, runner: train_lib.OrbitExperimentRunner) -> None:
-        self._runner = runner
-        self._step = int(runner.trainer.global_step.numpy())
-        self._checkpoint = runner.checkpoint_manager.latest_checkpoint
-        self._stopwatch = Stopwatch()
-        if self._step:
-            log.info("Resuming at step %d of %d", self._step, self._train.steps)
-
-    def __call__(self, logs: dict[str, Any]) -> None:
-        step = int(self._runner.trainer.global_step.numpy())
-        self.loss = float(logs["total_loss"])
-        if not math.isfinite(self.loss):
-            raise FloatingPointError(
-                f"the loss is {self.loss} at step {step}: lower train.learning_rate "
-                f"(now {self._train.learning_rate}) or raise train.warmup_steps"
-            )
-        images = (step - self._step) * self._train.batch_size
-        speed = self._stopwatch.rate(images)
-        tell(step=step, steps=self._train.steps, images_per_second=speed, loss=self.loss)
-        self._step = step
-        latest = self._runner.checkpoint_manager.latest_checkpoint
-        if latest != self._checkpoint:
-            self._checkpoint = latest
-            self._on_checkpoint()
+def _start_averages(trainer: Any, leg: _Leg) -> None:
+    """Start the moving averages of newly trained variables at their values, not at zero."""
+    is_new = int(trainer.global_step.numpy()) == leg.start
+    if not is_new or not isinstance(trainer.optimizer, optimization.ExponentialMovingAverage):
+        return
+    newly_trained = trainer.model if leg.start == 0 else trainer.model.backbone
+    for variable in newly_trained.trainable_variables:
+        trainer.optimizer.get_slot(variable, "average").assign(variable)

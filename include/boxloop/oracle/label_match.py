@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from boxloop.data.boxes import iou_matrix
-from boxloop.data.dataset import BOX_COLUMNS, DOUBTFUL, XYXY
+from boxloop.data.dataset import ADOPTED, BOX_COLUMNS, DOUBTFUL, XYXY
 
-ADOPTED = "adopted"
 NOTHING_DETECTED = "nothing detected"
 OTHER_CLASS = "class is not the image's label"
 SAME_OBJECT = 0.5  # IoU from which two boxes are of one object
@@ -60,7 +59,7 @@ def adopted_boxes(adoptions: pd.DataFrame, *, round_number: int, model: str) -> 
         A table with BOX_COLUMNS, sorted by image_id.
     """
     adopted = adoptions[adoptions["is_adopted"]]
-    return _box_table(adopted, "adopted", round_number, model)
+    return _box_table(adopted, ADOPTED, round_number, model)
 
 
 def doubtful_boxes(

@@ -1,0 +1,131 @@
+"""The ids of boxes, K = 4: 1 to 3 teach all, 5 to 7 the class alone, 8 nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boxloop.train_settings import TrainConfig
+
+pytestmark = pytest.mark.slow
+K = 4
+
+
+def example() -> dict[str, Any]:
+    import tensorflow as tf
+
+    return {
+        "groundtruth_classes": tf.constant([1, 2, 4], tf.int64),  # 4: doubtful
+        "groundtruth_boxes": tf.constant([[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]),
+        "source_id": tf.constant("7"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        pytest.param({}, [1, 2, 8], id="default"),
+        pytest.param({"box_loss_on_adopted": False}, [1, 6, 8], id="class alone"),
+        pytest.param({"ignore_doubtful": False}, [1, 2], id="background"),
+        pytest.param(
+            {"ignore_doubtful": False, "box_loss_on_adopted": False}, [1, 6], id="both off"
+        ),
+    ],
+)
+def test_ids_tell_what_boxes_teach(settings: dict[str, Any], expected: list[int]) -> None:
+    import tensorflow as tf
+
+    from boxloop.detector.targets import encode_origins
+
+    origins = tf.constant(["human", "adopted", "doubtful"])
+    coded = encode_origins(example(), origins, K, TrainConfig(**settings))
+    assert coded["groundtruth_classes"].numpy().tolist() == expected
+    assert len(coded["groundtruth_boxes"]) == len(expected)
+    assert coded["source_id"] == b"7"
+
+
+def test_retinanet_anchors_learn_what_their_box_teaches() -> None:
+    import tensorflow as tf
+
+    from boxloop.detector.targets import retinanet_labels
+
+    labels = {
+        # one image; level 3 has 1 x 3 places of one anchor, level 4 one; -1 is background
+        "cls_targets": {"3": tf.constant([[[[1], [6], [8]]]]), "4": tf.constant([[[[-1]]]])},
+        "cls_weights": tf.constant([[1.0, 1.0, 1.0, 1.0]]),
+        "box_weights": tf.constant([[1.0, 1.0, 1.0, 0.0]]),
+        "image_info": tf.constant([7.0]),
+    }
+    images, found = retinanet_labels("images", labels, k=K)
+    assert images == "images"
+    assert found["box_weights"].numpy().tolist() == [[1, 0, 0, 0]]
+    assert found["cls_targets"]["3"].numpy().ravel().tolist()[:2] == [1, 2]
+    assert found["cls_targets"]["4"].numpy().ravel().tolist() == [-1]
+    # two positives teach a class, one a place: the loss divides by 1 + 1 and should by 1 + 2
+    share = (1 + 1) / (1 + 2)
+    np.testing.assert_allclose(found["cls_weights"], [[share, share, 0, share]], rtol=1e-6)
+    assert found["image_info"] is labels["image_info"]
+
+
+def test_retinanet_labels_of_human_boxes_stay_as_they_are() -> None:
+    import tensorflow as tf
+
+    from boxloop.detector.targets import retinanet_labels
+
+    labels = {
+        "cls_targets": {"3": tf.constant([[[[1], [3], [-1]]]])},
+        "cls_weights": tf.constant([[1.0, 1.0, 1.0]]),
+        "box_weights": tf.constant([[1.0, 1.0, 0.0]]),
+    }
+    _, found = retinanet_labels(None, labels, k=K)
+    for name in ("cls_weights", "box_weights"):
+        np.testing.assert_array_equal(found[name], labels[name])
+    np.testing.assert_array_equal(found["cls_targets"]["3"], labels["cls_targets"]["3"])
+
+
+def test_proposals_learn_what_their_box_teaches() -> None:
+    import tensorflow as tf
+
+    from boxloop.detector.targets import rcnn_labels
+
+    anchors = [[0, 0, 8, 8], [16, 0, 24, 8], [32, 0, 40, 8], [60, 60, 64, 64]]
+    labels = {
+        "anchor_boxes": {"3": tf.reshape(tf.constant(anchors, tf.float32), [1, 1, 4, 4])},
+        "rpn_score_targets": {"3": tf.constant([[[[1], [1], [1], [0]]]])},
+        "rpn_box_targets": {"3": tf.ones([1, 1, 4, 4])},
+        "gt_boxes": tf.constant(
+            [[[0, 0, 8, 8], [16, 0, 24, 8], [32, 0, 40, 8], [-1] * 4]], tf.float32
+        ),
+        "gt_classes": tf.constant([[1, 6, 8, -1]]),
+    }
+    _, found = rcnn_labels(None, labels, k=K)
+    assert found["rpn_score_targets"]["3"].numpy().ravel().tolist() == [1, 1, -1, 0]
+    places = found["rpn_box_targets"]["3"].numpy()[0, 0].sum(axis=1)
+    assert places[:3].tolist() == [4, 0, 0]
+
+
+def test_the_second_stage_learns_classes_and_places_from_their_own_boxes() -> None:
+    import tensorflow as tf
+
+    from boxloop.detector.targets import rcnn_losses
+
+    seen = []
+
+    def build(outputs: dict[str, Any], labels: dict[str, Any]) -> tuple[str, str]:
+        seen.append(outputs["class_targets"].numpy().tolist())
+        assert outputs["class_targets_1"] is not None
+        return f"class loss {len(seen)}", f"box loss {len(seen)}"
+
+    ids = tf.constant([[0, 1, 6, 8]])
+    outputs = {"class_targets": ids, "class_targets_1": ids, "class_outputs": None}
+    assert rcnn_losses(build, K, outputs, {}) == ("class loss 1", "box loss 2")
+    assert seen == [[[0, 1, 2, 4]], [[0, 1, 0, 0]]]
+
+
+def test_a_doubtful_region_has_no_class_loss_in_model_garden() -> None:
+    import tensorflow as tf
+    from official.vision.losses.maskrcnn_losses import FastrcnnClassLoss
+
+    outputs = tf.constant([[[3.0, -1.0, 0.5, 2.0]]])
+    assert FastrcnnClassLoss()(outputs, tf.constant([[K]])).numpy() == 0
+    assert FastrcnnClassLoss()(outputs, tf.constant([[K - 1]])).numpy() > 0
