@@ -22,9 +22,11 @@ from boxloop.train_settings import AugmentConfig
 DONORS = 7  # images that follow an image, of which one may give it a box; all are held in memory
 MOSAIC = 4
 
-# Of RandAugment, what moves no pixel: the parser of R-CNNs would leave boxes behind, and that of
-# RetinaNet gives a box that was moved out of the picture a twentieth of the picture.
+# Of RandAugment: what moves pixels, since the parser of R-CNNs would leave boxes behind and that
+# of RetinaNet gives a box that has left the picture a twentieth of it; and what leaves no picture,
+# such as Posterize, which makes all black at magnitudes below 3.
 _MOVING = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
+_DESTROYING = ("Invert", "Posterize", "Solarize")
 
 
 def augment_examples(
@@ -73,7 +75,7 @@ def parser_overrides(config: AugmentConfig) -> dict[str, Any]:
         "aug_scale_max": config.scale_max,
     }
     if config.rand_augment:
-        randaug = {"magnitude": config.rand_augment, "exclude_ops": list(_MOVING)}
+        randaug = {"magnitude": config.rand_augment, "exclude_ops": [*_MOVING, *_DESTROYING]}
         settings["aug_type"] = {"type": "randaug", "randaug": randaug}
     return settings
 

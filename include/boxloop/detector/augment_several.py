@@ -18,7 +18,7 @@ from boxloop.detector.augment_one import (
 )
 
 _CENTRE = (0.3, 0.7)  # where the four images of a mosaic meet, as a share of the sides
-_ZOOM = 2.0  # at the most, from where an image just fills its quarter
+_ZOOM = 1.5  # at the most, from where an image just fills its quarter
 
 _PASTED = (0.5, 1.5)  # size of a pasted box, to that in its own image
 _LARGEST = 0.6  # of the image's sides
@@ -32,7 +32,7 @@ def mosaic(examples: Sequence[Example], seed: Any, *, share: float) -> Example:
     """Return the first example, or with probability `share` four put together.
 
     The four meet at a random point of a picture as large as the first. Each fills its quarter,
-    zoomed by up to 2 beyond, and what lies outside of it is cut off.
+    zoomed by up to half again, and what lies outside of it is cut off.
 
     Args:
         examples: four.
