@@ -30,7 +30,7 @@ def plan_rounds(
     """
     root = storage.absolute(root)
     run = Run.of(root, experiment_id)
-    experiment = _locate_data(read_experiment(experiment_uri, overrides), root)
+    experiment = locate_data(read_experiment(experiment_uri, overrides), root)
     settings = experiment_yaml(experiment)
     if storage.exists(run.experiment) and storage.read_bytes(run.experiment) != settings:
         raise ValueError(f"{run.uri} holds a run with other settings: choose another experiment id")
@@ -38,7 +38,7 @@ def plan_rounds(
     return [{"run_uri": run.uri, "round_number": n} for n in range(1, experiment.rounds + 1)]
 
 
-def _locate_data(experiment: Experiment, root: str) -> Experiment:
+def locate_data(experiment: Experiment, root: str) -> Experiment:
     """Return the experiment with an absolute data location, its demo data drawn if it has any."""
     data = experiment.data
     uri = data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
