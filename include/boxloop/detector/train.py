@@ -13,9 +13,10 @@ import tensorflow as tf
 from official.core import task_factory, train_lib
 
 from boxloop.detector.config import build_config, set_training_data
-from boxloop.detector.weights import backbone_checkpoint
+from boxloop.detector.weights import resolve
 from boxloop.progress import Stopwatch, tell
 from boxloop.settings import Experiment
+from boxloop.train_settings import WeightsConfig
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def train(
     config = build_config(experiment, num_classes)
     batch_size = experiment.train.batch_size
     set_training_data(config, shards, batch_size=batch_size, seed=seed)
-    _set_start(config, "efficientnet-lite0" if experiment.model.backbone else None, previous_dir)
+    _set_start(config, experiment.model.backbone, previous_dir)
     task = task_factory.get_task(config.task, logging_dir=str(model_dir))
     task.build_inputs = partial(
         _build_inputs, task.build_inputs, num_classes + 1, experiment.train.deterministic
@@ -106,12 +107,12 @@ def mask_doubtful(images: Any, labels: dict[str, Any], *, doubtful_id: int) -> t
     return images, {**labels, **masked}
 
 
-def _set_start(config: Any, backbone_weights: str | None, previous_dir: Path | None) -> None:
+def _set_start(config: Any, backbone: WeightsConfig | None, previous_dir: Path | None) -> None:
     task = config.task
     if previous_dir is not None:
         task.init_checkpoint, task.init_checkpoint_modules = str(previous_dir), "all"
-    elif backbone_weights is not None:
-        task.init_checkpoint = backbone_checkpoint(backbone_weights)
+    elif backbone is not None:
+        task.init_checkpoint = resolve(backbone)
         task.init_checkpoint_modules = "backbone"
 
 
