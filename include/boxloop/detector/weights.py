@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 NAME = "detector-1"
 
+_UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError)  # what TensorFlow says to broken files
+
 
 def save(model: tf_keras.Model, folder: Path) -> None:
     """Write a detector's weights as a checkpoint: what the next round, evaluation and export read.
@@ -63,7 +65,7 @@ def restore(
         return _restore(model.checkpoint_items, find_checkpoint(previous), "the detector")
     chosen = pretrained.choose(config, start)
     if chosen is None:
-        log.info("Nothing is restored: all %d variables are new", len(model.variables))
+        log.info("Nothing is restored: all of the detector is new")
         return 0
     kind, weights = chosen
     log.info("Weights: %s (%s; %s)", weights.source, weights.trained_on, weights.licence)
@@ -150,7 +152,7 @@ def _restore(items: Mapping[str, Any], prefix: str, what: str) -> int:
                 f"{', '.join(missing[:3])}; it is of another model"
             )
         checkpoint.read(prefix).expect_partial().assert_existing_objects_matched()
-    except (ValueError, AssertionError, tf.errors.OpError) as error:
+    except (*_UNREADABLE, AssertionError, ValueError) as error:
         raise ValueError(f"{prefix} does not fit {what}: {error}") from error
     log.info("Restored %d of %d variables of %s", len(variables), len(variables), what)
     return len(variables)
