@@ -234,6 +234,21 @@ def download_folder(uri: str, folder: Path) -> None:
     )
 
 
+def download_file(uri: str, path: Path) -> None:
+    """Copy a gs:// object of any size into a local file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    from google.api_core.exceptions import NotFound
+
+    bucket, key = _bucket(uri)
+    try:
+        bucket.blob(key).download_to_filename(str(path), checksum="crc32c")
+    except NotFound as error:
+        raise FileNotFoundError(f"{uri} does not exist") from error
+
+
 def upload_folder(folder: Path, uri: str, *, last: str | None = None) -> None:
     """Copy a local folder to a URI, local or gs://; does nothing where both are the same.
 

@@ -21,7 +21,7 @@ def weights(folder: Path) -> dict[str, Any]:
     """Return every number of a trained detector by name."""
     import tensorflow as tf
 
-    reader = tf.train.load_checkpoint(str(folder / "weights" / "detector"))
+    reader = tf.train.load_checkpoint(str(folder / "weights" / "detector-1"))
     found = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 

@@ -15,9 +15,7 @@ HALF = (0.0, 0.0, 10.0, 5.0)  # IoU 0.5 with A
 LESS = (0.0, 0.0, 10.0, 4.9)
 
 
-def result(
-    truths: list[tuple[Corners, int]], found: list[Found]
-) -> ImageResult:
+def result(truths: list[tuple[Corners, int]], found: list[Found]) -> ImageResult:
     return ImageResult(
         np.array([box for box, _ in truths], float).reshape(-1, 4),
         np.array([class_id for _, class_id in truths], int),

@@ -12,7 +12,7 @@ import tensorflow as tf
 from official.core import task_factory, train_lib
 from official.vision.evaluation import coco_evaluator
 
-from boxloop.detector import events, trained
+from boxloop.detector import events, weights
 from boxloop.detector.config import build_config, set_evaluation_data
 from boxloop.evaluation.pascal import ImageResult, pascal_metrics
 from boxloop.settings import Experiment
@@ -50,7 +50,7 @@ def evaluate(
     config.trainer.best_checkpoint_export_subdir = ""
     set_evaluation_data(config, shards, batch_size=batch_size)
     task = task_factory.get_task(config.task)
-    task.initialize = partial(trained.read_weights, prefix=weights_dir / trained.NAME)
+    task.initialize = partial(weights.read, path=weights_dir)
     runner = train_lib.OrbitExperimentRunner(
         tf.distribute.get_strategy(), task, "eval", config, str(events_dir)
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from official.vision.serving import export_saved_model_lib
 from tf_keras.src.saving.legacy.saved_model import utils as keras_saving
 
-from boxloop.detector import trained
+from boxloop.detector import weights
 from boxloop.detector.config import build_config
 from boxloop.settings import Experiment
 
@@ -28,6 +28,6 @@ def export(
             batch_size=None,
             input_image_size=list(config.task.model.input_size[:2]),
             params=config,
-            checkpoint_path=str(weights_dir / trained.NAME),
+            checkpoint_path=weights.find_checkpoint(weights_dir),
             export_dir=str(export_dir),
         )

