@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boxloop import steps
@@ -55,13 +55,20 @@ def _run_task(task: str, run_uri: str, round_number: int) -> None:
     if task not in steps.CHILD_TASKS:
         steps.run_task(task, run_uri, round_number)
         return
+    run_logged(step_command(task, run_uri, round_number), f"{task} of round {round_number}")
+
+
+def run_logged(command: Sequence[str], name: str) -> None:
+    """Run a command in a child process, its progress in the log.
+
+    Raises:
+        RuntimeError: if it fails; says how it ended and what it printed last.
+    """
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
     def on_line(line: str) -> None:
         last_lines.append(line)
         log.log(logging.INFO if parse_progress(line) else logging.DEBUG, "%s", line)
 
-    if code := Child(step_command(task, run_uri, round_number)).run(on_line):
-        raise RuntimeError(
-            "\n".join([f"{task} of round {round_number} failed, exit code {code}:", *last_lines])
-        )
+    if code := Child(command).run(on_line):
+        raise RuntimeError("\n".join([f"{name} failed, exit code {code}:", *last_lines]))
