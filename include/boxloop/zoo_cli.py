@@ -9,22 +9,21 @@ import re
 import sys
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from boxloop.experiment import read_model
 from boxloop.measurement import Measurement, read_measurement
-from boxloop.report.times import format_duration
 from boxloop.train_settings import ModelConfig, WeightsConfig, check
 from boxloop.zoo import STUDY, find_model, model_names
 
-PIPE_WIDTH = 130  # all of the table, for files and other programs
-NOTES = """\
-COCO: AP in percent, as published for the closest model. Speed and training time (1,000 steps of
-16 images) are this machine's, by `boxloop zoo measure MODEL`; -: not measured or not published.
-*: give the sha256 of the file first. docs/zoo.md has sources and details.
-"""
+COLUMNS = ("model", "task", "weights", "px", "COCO", "MB", "img/s", "minutes")
+TABLE_WIDTH = 80  # of all columns; less than that is shown as a list
+NOTES = """
+weights   what they were trained on; *: give their file's sha256 first, docs/zoo.md
+COCO      AP in percent, as published for the closest model; --json has the source
+MB, img/s (detecting), minutes (1,000 training steps of 16 images)
+          measured on this machine by `boxloop zoo measure MODEL`"""
 
 
 def add_commands(commands: Any) -> None:
@@ -77,20 +76,33 @@ def _to_json(entries: list[Entry]) -> dict[str, Any]:
 
 
 def _print(entries: list[Entry]) -> None:
-    table = _table("model", "task", "pretrained")
-    for name in ("px", "COCO", "params", "MB", "images/s", "training"):
-        table.add_column(name, justify="right", overflow="fold")
-    for model, measured in entries:
-        table.add_row(*_description(model), *_figures(measured))
-    _show(table)
-    _show(NOTES)
+    rows = [(*_description(model), *_figures(measured)) for model, measured in entries]
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal and console.width < TABLE_WIDTH:
+        for name, *values in rows:
+            pairs = zip(COLUMNS[1:], values, strict=True)
+            console.print(f"{name}\n  " + ", ".join(f"{key} {value}" for key, value in pairs))
+    else:
+        console.width = TABLE_WIDTH
+        console.print(_table(rows))
+    console.print(NOTES)
+
+
+def _table(rows: list[tuple[str, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in COLUMNS:
+        is_text = name in ("model", "task", "weights")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _print_study() -> None:
-    table = _table("model", "stands in for these of the 2018 study")
+    lines = ["", "For models of the 2018 study, the nearest here is used:"]
     for nearest in sorted(set(STUDY.values())):
-        table.add_row(nearest, ", ".join(name for name in STUDY if STUDY[name] == nearest))
-    _show(table)
+        lines += [nearest] + [f"  {name}" for name in STUDY if STUDY[name] == nearest]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _description(model: ModelConfig) -> tuple[str, ...]:
@@ -98,7 +110,7 @@ def _description(model: ModelConfig) -> tuple[str, ...]:
         model.name,
         model.task,
         _origin(model.detector or model.backbone),
-        "x".join(map(str, sorted(set(model.input_size)))),
+        "x".join(map(str, dict.fromkeys(model.input_size))),
         "-" if model.coco_map is None else f"{model.coco_map:.1f}",
     )
 
@@ -107,29 +119,14 @@ def _origin(weights: WeightsConfig | None) -> str:
     if weights is None:
         return "-"
     is_usable = weights.sha256 or "://" not in weights.source
-    return re.split(r"[-, ]", weights.trained_on)[0] + ("" if is_usable else "*")
+    return re.split("[- ]", weights.trained_on)[0] + ("" if is_usable else "*")
 
 
 def _figures(measured: Measurement | None) -> tuple[str, ...]:
     if measured is None:
-        return ("-",) * 4
+        return ("-",) * 3
     return (
-        f"{measured.parameters / 1e6:.1f} M",
         f"{measured.megabytes:.0f}",
-        f"{measured.predict_images_per_second:.1f}",
-        format_duration(measured.training_seconds),
+        f"{measured.predict_images_per_second:.3g}",
+        f"{measured.training_seconds / 60:.3g}",
     )
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
-
-
-def _show(what: Table | str) -> None:
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    console.print(what)
