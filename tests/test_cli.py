@@ -22,7 +22,7 @@ from boxloop.cli import main
         ),
         pytest.param(
             ["run", "configs/experiments/demo.yaml", "--set", "model=yolo"],
-            "not in the zoo; it has retinanet",
+            "not in the zoo; it has cascade_rcnn_spinenet49",
             id="unknown model",
         ),
         pytest.param(

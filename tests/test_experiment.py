@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from boxloop.experiment import experiment_yaml, model_names, read_experiment
+from boxloop.experiment import experiment_yaml, read_experiment
 from boxloop.settings import Experiment
+from boxloop.zoo import model_names
 
 YAML = """
 name: small

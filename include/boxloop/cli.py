@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from boxloop import child, data_cli, steps, train_cli
+from boxloop import child, data_cli, steps, train_cli, zoo_cli
 from boxloop.experiment import default_root, parse_setting
 from boxloop.terminal import printable_lines
 
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
     data_cli.add_commands(commands)
     train_cli.add_commands(commands)
+    zoo_cli.add_commands(commands)
 
     airflow = commands.add_parser("airflow", help="keep Airflow up until Ctrl-C")
     airflow.set_defaults(command=_airflow)

@@ -17,8 +17,10 @@ import yaml
 
 from boxloop import storage
 from boxloop.settings import DataConfig, Experiment
+from boxloop.train_settings import ModelConfig
+from boxloop.zoo import MODELS, find_model
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = MODELS.parent
 
 
 def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -39,11 +41,21 @@ def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Exp
     if "model" in given:
         settings["model"] = given.pop("model")
     if isinstance(settings.get("model"), str):
-        settings["model"] = _read_model(settings["model"])
+        settings["model"] = _model_settings(settings["model"])
     for name, value in given.items():
         _lay_over(settings, name, value)
     experiment: Experiment = _build(Experiment, settings, "")
     return experiment
+
+
+def read_model(name: str) -> ModelConfig:
+    """Return an entry of the zoo, by its name or that of the 2018 study.
+
+    Raises:
+        ValueError: if there is none, or a setting of it is wrong.
+    """
+    model: ModelConfig = _build(ModelConfig, _model_settings(name), "model.")
+    return model
 
 
 def build_data_config(settings: Mapping[str, Any]) -> DataConfig:
@@ -78,15 +90,9 @@ def default_root() -> str:
     return os.environ.get("BOXLOOP_ROOT") or str(CONFIGS.parent / ".boxloop")
 
 
-def model_names() -> list[str]:
-    """Return the names of the zoo."""
-    return sorted(path.stem for path in (CONFIGS / "models").glob("*.yaml"))
-
-
-def _read_model(name: str) -> dict[str, Any]:
-    if name not in model_names():
-        raise ValueError(f"model {name!r} is not in the zoo; it has {', '.join(model_names())}")
-    return {"name": name, **_read_yaml(str(CONFIGS / "models" / f"{name}.yaml"))}
+def _model_settings(name: str) -> dict[str, Any]:
+    name = find_model(name)
+    return {"name": name, **_read_yaml(str(MODELS / f"{name}.yaml"))}
 
 
 def _find(uri: str, root: Path) -> str:

@@ -62,7 +62,7 @@ def build_inputs(
     """
     if not params.is_training:
         return build(params, input_context)
-    with _reader(partial(_build_reader, inputs)):
+    with reader(partial(_build_reader, inputs)):
         dataset = build(params, input_context)
     dataset = dataset.map(partial(label_map, k=inputs.k))
     if not inputs.config.deterministic:
@@ -86,7 +86,8 @@ def repeat_factors(class_counts: Sequence[int]) -> np.ndarray[Any, Any]:
 
 
 @contextmanager
-def _reader(make: Callable[..., Any]) -> Iterator[None]:
+def reader(make: Callable[..., Any]) -> Iterator[None]:
+    """Let Model Garden's tasks make their input reader this way, for the time being."""
     original = input_reader_factory.input_reader_generator
     input_reader_factory.input_reader_generator = make
     try:
@@ -102,7 +103,7 @@ def _build_reader(
     return input_reader.InputReader(
         params,
         dataset_fn=partial(_read_balanced, inputs) if config.balance_classes else dataset_fn,
-        decoder_fn=partial(_decode, decoder_fn, inputs),
+        decoder_fn=partial(decode_with_origins, decoder_fn, inputs.k, config),
         sample_fn=partial(
             augment.augment_examples,
             config=config.augment,
@@ -114,10 +115,20 @@ def _build_reader(
     )
 
 
-def _decode(decode: Callable[[Any], Any], inputs: Inputs, record: Any) -> dict[str, Any]:
+def decode_with_origins(
+    decode: Callable[[Any], Any], k: int, config: TrainConfig, record: Any
+) -> dict[str, Any]:
+    """Decode a serialised example; its class ids tell what boxes teach, as in targets.py.
+
+    Args:
+        decode: Model Garden's decoder.
+        k: number of classes, the background included.
+        config: what is to be told apart.
+        record: tf.train.Example, serialised.
+    """
     feature = {"image/object/origin": tf.io.VarLenFeature(tf.string)}
     origins = tf.io.parse_single_example(record, feature)["image/object/origin"].values
-    return targets.encode_origins(decode(record), origins, inputs.k, inputs.config)
+    return targets.encode_origins(decode(record), origins, k, config)
 
 
 def _parse(parse: Callable[[Any], Any], example: dict[str, Any]) -> Any:

@@ -6,9 +6,9 @@ The child process of `boxloop train --show-augmented`, which writes the request.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from official.core import task_factory
-from official.vision.dataloaders import input_reader_factory
 from official.vision.ops import box_ops, preprocess_ops
 
 from boxloop import storage
-from boxloop.data.dataset import DOUBTFUL
-from boxloop.detector.augment import augment_examples, parser_overrides
+from boxloop.detector.augment import augment_examples
 from boxloop.detector.config import build_config, set_training_data
+from boxloop.detector.inputs import decode_with_origins, reader
 from boxloop.experiment import read_experiment
 from boxloop.report.contact_sheet import LabelledBox, Picture, build_sheet, class_colour
 from boxloop.settings import Experiment
+from boxloop.train_settings import TrainConfig
 
 HEADINGS = ("as it is", "as training sees it", "and again", "and again")
-ADOPTED = "adopted"
+TELL_ALL = TrainConfig(box_loss_on_adopted=False)  # so that adopted boxes can be told apart
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def show(
     num_classes = len(class_names) + 1
     pipeline = _pipeline(experiment, shards, num_classes)
     records = tf.data.TFRecordDataset([str(shard) for shard in shards])
-    decoded = records.map(lambda record: _with_origins(record, pipeline.decode, num_classes))
+    decoded = records.map(partial(decode_with_origins, pipeline.decode, num_classes, TELL_ALL))
     originals = {example["source_id"].numpy(): example for example in decoded.take(count)}
     num_images = sum(1 for _ in records)
     stream = decoded.shuffle(num_images, experiment.seed).repeat()
@@ -83,41 +83,12 @@ def show(
 
 def _pipeline(experiment: Experiment, shards: Sequence[Path], num_classes: int) -> Pipeline:
     config = build_config(experiment, num_classes - 1)
-    set_training_data(config, shards, batch_size=1, seed=experiment.seed)
+    set_training_data(config, shards, train=experiment.train, seed=experiment.seed)
     params = config.task.train_data
-    params.parser.override(parser_overrides(experiment.train.augment))
-    with _reader(lambda params, **functions: SimpleNamespace(read=lambda **_: functions)):
+    with reader(lambda params, **functions: SimpleNamespace(read=lambda **_: functions)):
         functions = task_factory.get_task(config.task).build_inputs(params)
     weights = getattr(config.task.model.detection_generator, "box_coder_weights", None)
     return Pipeline(functions["decoder_fn"], functions["parser_fn"], weights)
-
-
-@contextmanager
-def _reader(make: Callable[..., Any]) -> Iterator[None]:
-    """Let Model Garden's tasks make their reader this way."""
-    original = input_reader_factory.input_reader_generator
-    input_reader_factory.input_reader_generator = make
-    try:
-        yield
-    finally:
-        input_reader_factory.input_reader_generator = original
-
-
-def _with_origins(record: Any, decode: Callable[[Any], Any], k: int) -> Any:
-    """Decode an example; class ids become c of people's boxes, c + k of adopted, 2 k of doubtful.
-
-    Args:
-        record: a serialised tf.train.Example.
-        decode: Model Garden's.
-        k: number of classes, the background included.
-    """
-    feature = {"image/object/origin": tf.io.VarLenFeature(tf.string)}
-    origins = tf.io.parse_single_example(record, feature)["image/object/origin"].values
-    example = decode(record)
-    ids = example["groundtruth_classes"]
-    coded = tf.where(origins == ADOPTED, ids + k, ids)
-    coded = tf.where(origins == DOUBTFUL, tf.cast(2 * k, ids.dtype), coded)
-    return {**example, "groundtruth_classes": coded}
 
 
 def _all_boxes(example: Any) -> tuple[Any, Any]:

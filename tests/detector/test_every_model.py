@@ -1,0 +1,105 @@
+"""Each model of the zoo is built, trained, exported and asked, small enough for seconds."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boxloop.data.demo_scene import CLASSES, SIDE, draw_scene
+from boxloop.data.examples import build_shard, encode_example
+from boxloop.experiment import read_model
+from boxloop.settings import DataConfig, DrawnConfig, Experiment
+from boxloop.train_settings import TrainConfig
+from boxloop.zoo import model_names
+
+pytestmark = [
+    pytest.mark.slow,
+    # Model Garden's MobileNetV2 and EfficientNet give a level that no decoder takes
+    pytest.mark.filterwarnings("ignore:.*Input dict contained keys:UserWarning"),
+]
+
+SCENES = 2
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("records") / "train.tfrecord"
+    path.write_bytes(build_shard(example(number) for number in range(SCENES)))
+    return path
+
+
+def example(number: int) -> bytes:
+    _, boxes = draw_scene(np.random.default_rng(number), CLASSES[number])
+    return encode_example(
+        picture(number),
+        image_id=f"{number}.jpg",
+        source_id=number,
+        width=SIDE,
+        height=SIDE,
+        boxes=boxes,
+        class_ids=[CLASSES.index(box.class_name) + 1 for box in boxes],
+        origins=["human"] * len(boxes),
+        scores=[1.0] * len(boxes),
+        weights=[1.0] * len(boxes),
+    )
+
+
+def picture(number: int) -> bytes:
+    stream = io.BytesIO()
+    scene, _ = draw_scene(np.random.default_rng(number), CLASSES[number])
+    scene.save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def small_experiment(name: str) -> Experiment:
+    model = read_model(name)
+    settings = model.overrides["task"]["model"]
+    model.input_size[:] = [128, 128]
+    settings["detection_generator"]["pre_nms_score_threshold"] = 0.0  # whatever it sees
+    if "roi_generator" in settings:
+        settings["roi_generator"] |= {"num_proposals": 20, "test_num_proposals": 20}
+    train = TrainConfig(
+        steps=1, batch_size=SCENES, warmup_steps=0, learning_rate=1e-3, start="nothing"
+    )
+    return Experiment(name="small", model=model, data=DataConfig(drawn=DrawnConfig()), train=train)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_model_takes_a_step_is_exported_and_detects(name: str, shard: Path, tmp_path: Path) -> None:
+    from boxloop.detector.export import export
+    from boxloop.detector.predict import detect_all
+    from boxloop.detector.train import Data, train
+
+    experiment = small_experiment(name)
+    result = train(
+        experiment,
+        Data([shard], [], CLASSES, [1] * len(CLASSES)),
+        model_dir=tmp_path / "checkpoints",
+        weights_dir=tmp_path / "weights",
+        previous_dir=None,
+        seed=1,
+        on_checkpoint=lambda: None,
+    )
+    assert math.isfinite(result["loss"])
+    assert result["loss"] > 0
+
+    export(
+        experiment,
+        num_classes=len(CLASSES),
+        weights_dir=tmp_path / "weights",
+        export_dir=tmp_path / "model",
+    )
+    found, unreadable = detect_all(
+        tmp_path / "model",
+        ["0.jpg", "1.jpg"],
+        [picture(0), picture(1)],
+        class_names=CLASSES,
+        batch_size=2,
+    )
+    assert not unreadable
+    assert set(found["image_id"]) == {"0.jpg", "1.jpg"}
+    assert found["score"].between(0, 1).all()
+    assert found[["xmin", "ymin"]].ge(0).all(axis=None)
+    assert found[["xmax", "ymax"]].le(SIDE).all(axis=None)
