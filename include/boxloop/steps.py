@@ -10,9 +10,10 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from boxloop import storage
+from boxloop import lease, storage
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
 from boxloop.ledger import (
@@ -68,14 +69,14 @@ def run_task(
         started: when the task began, in Unix seconds; by default now.
     """
     run = Run(run_uri)
-
-    def work() -> Value:
-        if task == "predict":
-            return predict(run, round_number, shard=shard, num_shards=num_shards)
-        return _STEPS[task](run, round_number)
-
     name = marker_name(task, shard, num_shards)
-    return run_once(run, round_number, name, work, started=started or time.time())
+    once = partial(run_once, run, round_number, name, started=started or time.time())
+    if task == "train":
+        with lease.hold(run.lease(round_number)) as held:
+            return once(lambda: train(run, round_number, held))
+    if task == "predict":
+        return once(lambda: predict(run, round_number, shard=shard, num_shards=num_shards))
+    return once(lambda: _STEPS[task](run, round_number))
 
 
 def parse_annotations(run: Run, round_number: int) -> Value:
@@ -115,13 +116,25 @@ def write_tfrecords(run: Run, round_number: int) -> Value:
     }
 
 
-def train(run: Run, round_number: int) -> Value:
-    """Train the round's detector, from the previous round's weights or the backbone's."""
+def train(run: Run, round_number: int, held: lease.Held) -> Value:
+    """Train the round's detector, from the previous round's weights or the backbone's.
+
+    Args:
+        run: the run.
+        round_number: from 1.
+        held: the lease of the round's checkpoints.
+    """
     from boxloop.detector import train as trainer
 
     experiment = _read_experiment(run)
     records = task_value("write_tfrecords", run.uri, round_number)
     uri = run.checkpoints(round_number)
+
+    def keep_checkpoint() -> None:
+        held.check()
+        storage.upload_folder(folder, uri, last="checkpoint")
+        log.info("Checkpoint kept in %s", uri)
+
     continues = round_number > 1 and experiment.train.start == "previous_round"
     with (
         storage.local_files(records["shards"]["train"]) as shards,
@@ -135,7 +148,7 @@ def train(run: Run, round_number: int) -> Value:
             model_dir=folder,
             previous_dir=previous if continues else None,
             seed=experiment.seed * 1000 + round_number,
-            on_checkpoint=lambda: storage.upload_folder(folder, uri, last="checkpoint"),
+            on_checkpoint=keep_checkpoint,
         )
 
 
@@ -264,7 +277,6 @@ def report(run_uri: str) -> Value:
 _STEPS: dict[str, Callable[[Run, int], Value]] = {
     "parse_annotations": parse_annotations,
     "write_tfrecords": write_tfrecords,
-    "train": train,
     "evaluate": evaluate,
     "export": export,
     "match_labels": match_labels,
