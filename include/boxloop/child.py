@@ -27,6 +27,12 @@ STOPPED = 143
 """Exit code of a task that was told to end, by SIGTERM, and has saved what it had."""
 LIFELINE = "BOXLOOP_LIFELINE"
 PROGRESS = "@progress "
+TENSORFLOW = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # evaluate and predict share a GPU
+    "TF_USE_LEGACY_KERAS": "1",  # Model Garden needs Keras 2
+}
+"""What TensorFlow is told unless the environment says otherwise."""
 
 
 def step_command(
@@ -143,8 +149,4 @@ def task_environment() -> dict[str, str]:
     """Return this environment without Airflow's secrets, and with what TensorFlow needs."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
     ours.pop("PYTHONDONTWRITEBYTECODE", None)  # it makes the import of TensorFlow 3 times as long
-    ours["PYTHONUNBUFFERED"] = "1"
-    ours.setdefault("TF_USE_LEGACY_KERAS", "1")  # Model Garden needs Keras 2
-    ours.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    ours.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # evaluate and predict share a GPU
-    return ours
+    return {**TENSORFLOW, **ours, "PYTHONUNBUFFERED": "1"}

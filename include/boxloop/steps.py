@@ -20,6 +20,7 @@ from boxloop.ledger import (
     ROUND_TASKS,
     Value,
     check_previous_round,
+    finished_value,
     marker_name,
     parent_digest,
     run_once,
@@ -37,6 +38,8 @@ __all__ = [
     "CHILD_TASKS",
     "ROUND_TASKS",
     "check_previous_round",
+    "discard_training",
+    "finished_value",
     "plan_rounds",
     "report",
     "run_task",
@@ -150,6 +153,14 @@ def train(run: Run, round_number: int, held: lease.Held) -> Value:
             seed=experiment.seed * 1000 + round_number,
             on_checkpoint=keep_checkpoint,
         )
+
+
+def discard_training(run_uri: str, round_number: int) -> None:
+    """Forget a round's training, so that it begins anew; wait for a trainer that still runs."""
+    run = Run(run_uri)
+    with lease.hold(run.lease(round_number)):
+        storage.delete(run.marker(round_number, "train"))
+        storage.delete_folder(run.checkpoints(round_number))
 
 
 def evaluate(run: Run, round_number: int) -> Value:
