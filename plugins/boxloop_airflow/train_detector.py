@@ -87,8 +87,9 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         run, round_number = Run(self.spec["run_uri"]), self.spec["round_number"]
         self._launcher = make_launcher(self.launcher, self.launcher_options)
         tensorboard.push(context, self.spec)
-        self._begin(context)
-        if (done := steps.finished_value(run, round_number, "train")) is not None:
+        is_known = self._begin(context)
+        done = None if is_known else steps.finished_value(run, round_number, "train")
+        if done is not None:
             return dict(done)
         with heartbeat.beating(run.heartbeat(round_number)):
             return dict(self.execute_resumable(context))
@@ -97,9 +98,10 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         """Start the job; returns what finds it again."""
         job = self._build_job(context["ti"])
         self.log.info("Launching %s: python %s", job.name, " ".join(job.arguments))
-        self._job = self._the_launcher.submit(job)
-        if store := context.get("task_state_store"):
+        store = context.get("task_state_store")
+        if store is not None:
             store.delete(OFFSET_KEY)
+        self._job = self._the_launcher.submit(job)
         return {"launcher": self._launcher_name, "job": self._job}
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
@@ -149,24 +151,29 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
     def _launcher_name(self) -> str:
         return self.launcher or launcher_name()
 
-    def _begin(self, context: Context) -> None:
+    def _begin(self, context: Context) -> bool:
         """Tell a cleared task from a retry: what the attempts before a clear left is dropped.
 
         Airflow keeps the state of a cleared task, but raises its `max_tries`.
+
+        Returns:
+            Whether an attempt before this one has launched a job.
         """
         if self.resume not in RESUME:
             raise ValueError(f"resume must be {' or '.join(RESUME)}, got {self.resume!r}")
         store, max_tries = context.get("task_state_store"), context["ti"].max_tries
         if store is None:
-            return
+            return False
         stored: Any = store.get(self.external_id_key)
         is_new = store.get(GENERATION_KEY) != max_tries
         if stored and (is_new or stored["launcher"] != self._launcher_name):
             self._drop(stored)
             store.delete(self.external_id_key)
+            stored = None
         if is_new:
             self._discard_training()
             store.set(GENERATION_KEY, max_tries)
+        return stored is not None
 
     def _drop(self, stored: Mapping[str, Any]) -> None:
         """End a job of before; the lease makes the next one wait until it has saved."""

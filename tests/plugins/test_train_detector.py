@@ -169,6 +169,26 @@ def test_a_retry_finds_the_job_of_a_task_that_was_killed(
     assert "Launching" not in log
 
 
+def test_a_retry_tells_the_end_of_a_job_that_finished_unwatched(
+    operator: TrainDetectorOperator,
+    run: Run,
+    trainer: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trainer("print('up')\n" + TRAINS)
+    store = Store()
+    kill_the_task(operator, store)
+    storage.write_bytes(run.heartbeat(2), b"1")  # as a task leaves it that is killed for good
+    while trainers(tmp_path):
+        time.sleep(0.05)
+    capsys.readouterr()
+    assert execute(again(operator), context(store)) == VALUE
+    assert "trained" in capsys.readouterr().out
+    assert not storage.exists(run.heartbeat(2))
+    assert list(tmp_path.glob("boxloop-*")) == []
+
+
 def test_a_retry_after_the_job_died_unwatched_starts_another(
     operator: TrainDetectorOperator, trainer: Any, tmp_path: Path
 ) -> None:

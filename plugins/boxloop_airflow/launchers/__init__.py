@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from boxloop.child import INPUT_ERROR
+from boxloop.storage import is_remote
 
 LAUNCHER = "BOXLOOP_LAUNCHER"
 LAUNCHER_OPTIONS = "BOXLOOP_LAUNCHER_OPTIONS"
@@ -140,7 +141,7 @@ def need_bucket(job: Job, launcher: str) -> None:
     Raises:
         ValueError: if the run is in a folder of this machine.
     """
-    if not job.run_uri.startswith("gs://"):
+    if not is_remote(job.run_uri):
         raise ValueError(
             f"launcher {launcher} trains on another machine, which does not see {job.run_uri}; "
             "set the artifact root, or $BOXLOOP_ROOT, to gs://bucket/prefix"
