@@ -1,14 +1,15 @@
 """Training survives the death of its process, of its task and of its task's worker.
 
 Ten trainings of one experiment run on a real scheduler, and all but one are killed, each in its
-own way, when they have kept their first, third or fifth checkpoint of six.
+own way: while the trainer is starting, or when it has kept its third or fifth checkpoint of six.
 """
 
 import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +30,13 @@ pytestmark = [
 ]
 STEPS, INTERVAL = 60, 10
 TRAINER, TASK, WORKER = "trainer", "task", "worker"
-POINTS = {"early": 10, "middle": 30, "late": 50}
+POINTS = {"early": 0, "middle": 30, "late": 50}
 KILLED = [(kind, point) for kind in (WORKER, TASK, TRAINER) for point in POINTS]
 UNDISTURBED = "undisturbed"
 RUN_ID = "kills"
+LAUNCHED = re.compile("Launching boxloop-")
+RESUMED = re.compile(r"Resuming at step (\d+)")
+REACHED = re.compile(r"train \| step: +(\d+)")
 
 
 class Training(NamedTuple):
@@ -40,10 +44,14 @@ class Training(NamedTuple):
 
     run: Run
     tries: int
-    resumed: list[int]
-    """The step at which each further trainer went on."""
-    reached: list[int]
-    """The last step that the log tells of before each of these."""
+    trainers: int
+    """How many were launched."""
+    resumed: int
+    """The step at which the last one went on."""
+    reached: int
+    """The last step that the log tells of before that."""
+    started: datetime
+    """The last attempt."""
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +93,9 @@ def test_a_new_trainer_repeats_one_interval_of_checkpoints_at_the_most(
     trainings: Mapping[str, Training], point: str
 ) -> None:
     training = trainings[f"{TRAINER}-{point}"]
-    assert training.resumed[0] >= POINTS[point]
-    assert training.reached[0] - training.resumed[0] <= INTERVAL
+    assert training.trainers == 2
+    assert training.resumed >= POINTS[point]
+    assert training.reached - training.resumed <= INTERVAL
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -94,7 +103,14 @@ def test_a_new_trainer_repeats_one_interval_of_checkpoints_at_the_most(
 def test_a_trainer_whose_task_died_goes_on_and_is_found_again(
     trainings: Mapping[str, Training], kind: str, point: str
 ) -> None:
-    assert trainings[f"{kind}-{point}"].resumed == []
+    training = trainings[f"{kind}-{point}"]
+    assert (training.trainers, training.resumed) == (1, 0)
+
+
+def test_a_trainer_is_found_again_while_it_trains(trainings: Mapping[str, Training]) -> None:
+    training = trainings[f"{TASK}-early"]
+    timing = storage.read_json(training.run.timing(1, "train"))
+    assert training.started.timestamp() < timing["started"] + timing["seconds"]
 
 
 @pytest.mark.skipif(not hasattr(Run, "weights"), reason="a round has no folder of weights yet")
@@ -135,8 +151,10 @@ def poll(client: AirflowClient, seconds: float) -> Iterator[None]:
 
 
 def is_due(spec: Mapping[str, Any], point: str) -> bool:
-    folder = Path(Run(spec["run_uri"]).checkpoints(1))
-    return any(folder.glob(f"ckpt-{POINTS[point]}.index"))
+    run, step = Run(spec["run_uri"]), POINTS[point]
+    if step == 0:
+        return storage.exists(run.lease(1))  # the trainer is up, and TensorFlow is not
+    return storage.exists(f"{run.checkpoints(1)}/ckpt-{step}.index")
 
 
 def kill(client: AirflowClient, server: AirflowServer, run_uri: str, index: int, kind: str) -> bool:
@@ -164,14 +182,21 @@ def outcome(client: AirflowClient, run: Run, instance: Mapping[str, Any]) -> Tra
     """Read what happened from the logs of all attempts."""
     tries = instance["try_number"]
     logs = [client.log_lines({**instance, "try_number": n + 1}) for n in range(tries)]
-    resumed, reached, last = [], [], 0
-    for line in (line for lines in logs for line in lines):
-        if match := re.search(r"Resuming at step (\d+)", line):
-            resumed.append(int(match[1]))
-            reached.append(last)
-        elif match := re.search(r"train \| step: +(\d+)", line):
-            last = int(match[1])
-    return Training(run, tries, resumed, reached)
+    lines = [line for log in logs for line in log]
+    last = max(i for i, line in enumerate(lines) if LAUNCHED.search(line))
+    return Training(
+        run=run,
+        tries=tries,
+        trainers=sum(bool(LAUNCHED.search(line)) for line in lines),
+        resumed=greatest(RESUMED, lines[last:]),
+        reached=greatest(REACHED, lines[:last]),
+        started=datetime.fromisoformat(instance["start_date"]),
+    )
+
+
+def greatest(pattern: re.Pattern[str], lines: Sequence[str]) -> int:
+    """Return the greatest number that a pattern finds, 0 if it finds none."""
+    return max((int(found[1]) for line in lines if (found := pattern.search(line))), default=0)
 
 
 def names(run: Run) -> list[str]:

@@ -67,7 +67,6 @@ def test_a_container_has_the_gpus_the_memory_and_the_folders(
     (gpus,) = host["DeviceRequests"]
     assert (gpus["Count"], gpus["Capabilities"]) == (-1, [["gpu"]])
     assert (host["ShmSize"], host["Memory"]) == (2 * 2**30, 8 * 2**30)
-    assert host["Init"] is True
     mounts = [(mount["Source"], mount["Target"]) for mount in host["Mounts"]]
     assert mounts == [("/data/runs", "/data/runs")]
     assert daemon.sent(f"POST {API}/containers/{ID}/start")

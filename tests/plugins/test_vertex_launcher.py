@@ -139,7 +139,7 @@ def test_a_job_that_is_not_there_is_gone(launcher: VertexLauncher) -> None:
 
 def test_a_refused_job_says_why(launcher: VertexLauncher, service: Service, job: Job) -> None:
     service.answers = {f"POST {PARENT}": (403, {"error": {"message": "no quota for GPUs"}})}
-    with pytest.raises(RuntimeError, match="403.*no quota for GPUs"):
+    with pytest.raises(RuntimeError, match=r"403.*no quota for GPUs"):
         launcher.submit(job)
 
 

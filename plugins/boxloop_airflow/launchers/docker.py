@@ -69,7 +69,6 @@ def container_settings(job: Job, options: DockerOptions) -> dict[str, Any]:
         "mounts": [Mount(target, source, type="bind") for source, target in options.mounts.items()],
         "user": options.user,
         "network": options.network,
-        "init": True,  # passes SIGTERM on, and leaves no zombies
         "detach": True,
     }
 
