@@ -17,7 +17,6 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from boxloop import steps, storage
@@ -50,7 +49,7 @@ def main() -> None:
             )
             for arm, switches in ARMS.items():
                 found[arm].append(train_second_round(base, switches, f"{root}/arm"))
-                print(f"{arm}, seed {seed}: {found[arm][-1]:.3f}", flush=True)
+                say(f"{arm}, seed {seed}: {found[arm][-1]:.3f}")
     print_table(found, options.seeds)
 
 
@@ -87,11 +86,17 @@ def run_step(task: str, run_uri: str, round_number: int) -> None:
 def print_table(found: Mapping[str, list[float]], seeds: list[int]) -> None:
     """Print a row an arm: each seed, their mean, and the mean difference to the first arm."""
     first = next(iter(found.values()))
-    print("| arm |", *(f"seed {seed} |" for seed in seeds), "mean | to the first |")
+    say("| arm |", *(f"seed {seed} |" for seed in seeds), "mean | to the first |")
     for arm, values in found.items():
         gain = statistics.mean(b - a for a, b in zip(first, values, strict=True))
         cells = [f"{value:.3f} |" for value in (*values, statistics.mean(values))]
-        print(f"| {arm} |", *cells, f"{gain:+.3f} |")
+        say(f"| {arm} |", *cells, f"{gain:+.3f} |")
+
+
+def say(*cells: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(" ".join(cells) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -110,7 +110,9 @@ def one_round(spec: dict[str, Any]) -> None:
         )
         for shard in range(PREDICT_SHARDS)
     ]
-    train = TrainDetectorOperator(task_id="train", spec=spec, retries=4)
+    train = TrainDetectorOperator(
+        task_id="train", spec=spec, resume="{{ params.resume }}", retries=4
+    )
     evaluate = ChildTaskOperator(task_id="evaluate", step="evaluate", spec=spec)
     export = ChildTaskOperator(task_id="export", step="export", spec=spec)
     merged = merge(spec)

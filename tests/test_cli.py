@@ -1,7 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from boxloop import steps
 from boxloop.child import INPUT_ERROR
 from boxloop.cli import main
 
@@ -42,3 +44,23 @@ def test_wrong_input_says_what_and_ends_with_2(
 ) -> None:
     assert main([*arguments, "--root", str(tmp_path)]) == INPUT_ERROR
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("train.steps is 0"), INPUT_ERROR),
+        (FloatingPointError("the loss is nan at step 20"), INPUT_ERROR),
+        (MemoryError("lower train.batch_size"), INPUT_ERROR),
+        (RuntimeError("the lease is lost"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_exit_code_says_whether_to_try_again(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(steps, "run_task", fail)
+    assert main(["step", "train", "--run", "r", "--round", "1"]) == code

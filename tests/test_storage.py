@@ -31,6 +31,28 @@ def test_json_is_the_same_bytes_for_the_same_value(root: str) -> None:
     assert storage.read_bytes(f"{root}/a.json").startswith(b'{\n  "a": [')
 
 
+def test_a_swap_exchanges_what_is_expected_and_nothing_else(root: str) -> None:
+    uri = f"{root}/a/lease"
+    assert not storage.swap_bytes(uri, b"1", b"2")
+    assert storage.swap_bytes(uri, None, b"1")
+    assert not storage.swap_bytes(uri, None, b"2")
+    assert storage.swap_bytes(uri, b"1", b"2")
+    assert storage.read_bytes(uri) == b"2"
+    assert storage.swap_bytes(uri, b"2", None)
+    assert not storage.exists(uri)
+
+
+def test_what_is_deleted_is_gone_and_may_be_deleted_again(root: str) -> None:
+    for name in ("a/b.txt", "a/c/d.txt", "ab.txt"):
+        storage.write_bytes(f"{root}/{name}", b"")
+    storage.delete_folder(f"{root}/a")
+    assert storage.list_files(root) == [f"{root}/ab.txt"]
+    storage.delete_folder(f"{root}/a")
+    for _ in range(2):
+        storage.delete(f"{root}/ab.txt")
+    assert storage.list_files(root) == []
+
+
 def test_missing_object_is_file_not_found(root: str) -> None:
     assert not storage.exists(f"{root}/none")
     with pytest.raises(FileNotFoundError, match="none"):

@@ -94,6 +94,14 @@ class Run:
         """Completion marker of a task: written last, trusted by readers."""
         return f"{self.round(round_number)}/done/{task}.json"
 
+    def lease(self, round_number: int) -> str:
+        """Who may write the round's checkpoints: JSON, while a trainer runs."""
+        return f"{self.round(round_number)}/train.lease"
+
+    def heartbeat(self, round_number: int) -> str:
+        """Changes while somebody waits for the round's training."""
+        return f"{self.round(round_number)}/train.heartbeat"
+
     def timing(self, round_number: int, task: str) -> str:
         """When a task ran and for how long: JSON."""
         return f"{self.round(round_number)}/timings/{task}.json"

@@ -18,12 +18,21 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from boxloop import heartbeat
+
 INPUT_ERROR = 2
-"""Exit code for wrong input or settings: trying again cannot help."""
-SAVED = 143
-"""Exit code of a training that a SIGTERM ended, saved: the same task goes on from there."""
+"""Exit code where trying again cannot help: wrong input or settings, a loss that is no number, out
+of memory."""
+STOPPED = 143
+"""Exit code of a task that was told to end, by SIGTERM, and has saved what it had."""
 LIFELINE = "BOXLOOP_LIFELINE"
 PROGRESS = "@progress "
+TENSORFLOW = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # evaluate and predict share a GPU
+    "TF_USE_LEGACY_KERAS": "1",  # Model Garden needs Keras 2
+}
+"""What TensorFlow is told unless the environment says otherwise."""
 
 
 def step_command(
@@ -87,7 +96,7 @@ class Child:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env=_environment(),
+            env={**task_environment(), LIFELINE: "1"},
             start_new_session=True,
         )
         try:
@@ -118,10 +127,12 @@ class Child:
 
 
 def watch_lifeline() -> None:
-    """End this process, and all that it started, as soon as its parent is gone.
+    """End this process when nobody waits for it any more.
 
-    Does nothing unless a parent of class `Child` asked for it.
+    At once, and with all that it started, if its parent was a `Child` and is gone; saving first,
+    if it was launched with a heartbeat that has fallen silent.
     """
+    heartbeat.watch()
     if os.environ.get(LIFELINE) == "1":
         threading.Thread(target=_wait_for_parent, name="lifeline", daemon=True).start()
 
@@ -134,13 +145,8 @@ def _wait_for_parent() -> None:
     os._exit(1)
 
 
-def _environment() -> dict[str, str]:
+def task_environment() -> dict[str, str]:
     """Return this environment without Airflow's secrets, and with what TensorFlow needs."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
     ours.pop("PYTHONDONTWRITEBYTECODE", None)  # it makes the import of TensorFlow 3 times as long
-    ours[LIFELINE] = "1"
-    ours["PYTHONUNBUFFERED"] = "1"
-    ours.setdefault("TF_USE_LEGACY_KERAS", "1")  # Model Garden needs Keras 2
-    ours.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    ours.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # evaluate and predict share a GPU
-    return ours
+    return {**TENSORFLOW, **ours, "PYTHONUNBUFFERED": "1"}

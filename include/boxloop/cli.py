@@ -14,12 +14,12 @@ from boxloop.experiment import default_root, parse_setting
 from boxloop.terminal import printable_lines
 
 DEMO = "configs/experiments/demo.yaml"
-# Trying again cannot help: input, settings, a loss that ran away, too little memory
-_CANNOT_HELP = (ValueError, FileNotFoundError, PermissionError, FloatingPointError, MemoryError)
+HOPELESS = (ValueError, FileNotFoundError, PermissionError, FloatingPointError, MemoryError)
+"""Errors that the same command would meet again."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code, 2 for wrong input."""
+    """Run one command; return the exit code, 2 where trying again cannot help."""
     options = _parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stdout)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except _CANNOT_HELP as error:
+    except HOPELESS as error:
         if options.verbose:
             raise
         sys.stderr.write(f"boxloop: error: {printable_lines(str(error))}\n")

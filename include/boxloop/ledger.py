@@ -47,16 +47,27 @@ def run_once(
         work: what is to be done; its value must be JSON.
         started: when the task began, in Unix seconds.
     """
+    if (done := finished_value(run, round_number, name)) is not None:
+        return done
     fingerprint = _fingerprint(run, round_number, name)
-    uri = run.marker(round_number, name)
-    if storage.exists(uri) and (marker := storage.read_json(uri))["fingerprint"] == fingerprint:
-        log.info("%s of round %d is done already", name, round_number)
-        return dict(marker["value"])
     value = work()
     timing = {"started": started, "seconds": round(time.time() - started, 3)}
     storage.write_json(run.timing(round_number, name), timing)
-    storage.write_json(uri, {"fingerprint": fingerprint, "value": value})
+    marker = {"fingerprint": fingerprint, "value": value}
+    storage.write_json(run.marker(round_number, name), marker)
     return value
+
+
+def finished_value(run: Run, round_number: int, name: str) -> Value | None:
+    """Return what a task returned, if it has been done with the inputs that are there now."""
+    uri = run.marker(round_number, name)
+    if not storage.exists(uri):
+        return None
+    marker = storage.read_json(uri)
+    if marker["fingerprint"] != _fingerprint(run, round_number, name):
+        return None
+    log.info("%s of round %d is done already", name, round_number)
+    return dict(marker["value"])
 
 
 def marker_name(task: str, shard: int = 0, num_shards: int = 1) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from boxloop import storage
+from boxloop import pretrained, storage
 from boxloop.artifacts import Run
 from boxloop.experiment import experiment_yaml, read_experiment
 from boxloop.settings import Experiment
@@ -31,6 +31,7 @@ def plan_rounds(
     root = storage.absolute(root)
     run = Run.of(root, experiment_id)
     experiment = locate_data(read_experiment(experiment_uri, overrides), root)
+    pretrained.check(experiment.model, experiment.train.start)
     settings = experiment_yaml(experiment)
     if storage.exists(run.experiment) and storage.read_bytes(run.experiment) != settings:
         raise ValueError(f"{run.uri} holds a run with other settings: choose another experiment id")

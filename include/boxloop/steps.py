@@ -10,15 +10,17 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from boxloop import storage
+from boxloop import storage, training
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
 from boxloop.ledger import (
     ROUND_TASKS,
     Value,
     check_previous_round,
+    finished_value,
     marker_name,
     parent_digest,
     run_once,
@@ -36,6 +38,7 @@ __all__ = [
     "CHILD_TASKS",
     "ROUND_TASKS",
     "check_previous_round",
+    "finished_value",
     "plan_rounds",
     "report",
     "run_task",
@@ -68,14 +71,13 @@ def run_task(
         started: when the task began, in Unix seconds; by default now.
     """
     run = Run(run_uri)
-
-    def work() -> Value:
-        if task == "predict":
-            return predict(run, round_number, shard=shard, num_shards=num_shards)
-        return _STEPS[task](run, round_number)
-
     name = marker_name(task, shard, num_shards)
-    return run_once(run, round_number, name, work, started=started or time.time())
+    once = partial(run_once, run, round_number, name, started=started or time.time())
+    if task == "train":
+        return training.run_train(run, round_number, once)
+    if task == "predict":
+        return once(lambda: predict(run, round_number, shard=shard, num_shards=num_shards))
+    return once(lambda: _STEPS[task](run, round_number))
 
 
 def parse_annotations(run: Run, round_number: int) -> Value:
@@ -113,37 +115,6 @@ def write_tfrecords(run: Run, round_number: int) -> Value:
         "shards": {name: shard_uris(manifest, name) for name in ("train", "validation", "test")},
         "examples": len(dataset.training_images),
     }
-
-
-def train(run: Run, round_number: int) -> Value:
-    """Train the round's detector, from the weights that the settings name."""
-    from boxloop.data.dataset import read_dataset
-    from boxloop.detector import train as trainer
-
-    experiment = _read_experiment(run)
-    shards = task_value("write_tfrecords", run.uri, round_number)["shards"]
-    class_counts = read_dataset(run.dataset(round_number)).class_counts
-    uri, weights_uri = run.checkpoints(round_number), run.weights(round_number)
-    with (
-        storage.local_files(shards["train"]) as train_shards,
-        storage.local_files(shards["validation"]) as validation_shards,
-        storage.local_folder(run.weights(round_number - 1)) as previous,
-        storage.working_folder(uri) as folder,
-        storage.working_folder(weights_uri) as weights,
-    ):
-        value = trainer.train(
-            experiment,
-            trainer.Data(
-                train_shards, validation_shards, list(class_counts), list(class_counts.values())
-            ),
-            model_dir=folder,
-            weights_dir=weights,
-            previous_dir=previous if round_number > 1 else None,
-            seed=experiment.seed * 1000 + round_number,
-            on_checkpoint=lambda: storage.upload_folder(folder, uri, last="checkpoint"),
-        )
-        storage.upload_folder(weights, weights_uri)
-    return value
 
 
 def evaluate(run: Run, round_number: int) -> Value:
@@ -274,7 +245,6 @@ def report(run_uri: str) -> Value:
 _STEPS: dict[str, Callable[[Run, int], Value]] = {
     "parse_annotations": parse_annotations,
     "write_tfrecords": write_tfrecords,
-    "train": train,
     "evaluate": evaluate,
     "export": export,
     "match_labels": match_labels,

@@ -8,6 +8,7 @@ several objects is written data first, one small manifest last, and readers trus
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -79,6 +80,54 @@ def write_bytes(uri: str, data: bytes) -> None:
         except BaseException:
             written.unlink(missing_ok=True)
             raise
+
+
+def swap_bytes(uri: str, expected: bytes | None, data: bytes | None) -> bool:
+    """Put an object in the place of the one that is expected there; say whether that was done.
+
+    Of several that expect the same, one succeeds, on whatever machine. Other functions of this
+    module do not ask, so such an object is written by this one alone.
+
+    Args:
+        uri: of the object.
+        expected: its content as last seen; None: there is none.
+        data: its new content, never that of an earlier time; None: delete it.
+    """
+    if is_remote(uri):
+        return _swap_blob(*_bucket(uri), expected, data)
+    path = Path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (path.read_bytes() if path.exists() else None) != expected:
+            return False
+        if data is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_bytes(uri, data)
+        return True
+
+
+def delete(uri: str) -> None:
+    """Delete an object; that there is none is no error."""
+    if not is_remote(uri):
+        Path(uri).unlink(missing_ok=True)
+        return
+    from google.api_core.exceptions import NotFound
+
+    bucket, key = _bucket(uri)
+    with contextlib.suppress(NotFound):
+        bucket.blob(key).delete()
+
+
+def delete_folder(uri: str) -> None:
+    """Delete all objects below a folder."""
+    if is_remote(uri):
+        bucket, prefix = _bucket(uri.rstrip("/") + "/")
+        for blob in bucket.list_blobs(prefix=prefix):
+            delete(f"gs://{bucket.name}/{blob.name}")
+    elif Path(uri).exists():
+        shutil.rmtree(uri)
 
 
 def read_json(uri: str) -> Any:
@@ -340,6 +389,26 @@ def _leads_to_file_in(folder: Path, link: os.DirEntry[str]) -> bool:
 
 def _is_hidden(relative: str) -> bool:
     return any(part.startswith(".") for part in relative.split("/"))
+
+
+def _swap_blob(bucket: Bucket, key: str, expected: bytes | None, data: bytes | None) -> bool:
+    from google.api_core.exceptions import NotFound, PreconditionFailed
+
+    blob = bucket.get_blob(key)
+    generation = 0 if blob is None else blob.generation
+    try:
+        if (blob and blob.download_as_bytes(if_generation_match=generation)) != expected:
+            return False
+        if data is not None:
+            bucket.blob(key).upload_from_string(data, if_generation_match=generation)
+        elif blob is not None:
+            blob.delete(if_generation_match=generation)
+    except NotFound:  # deleted meanwhile
+        return False
+    except PreconditionFailed:  # written meanwhile; by us, if an answer was lost on its way here
+        found = bucket.get_blob(key)
+        return found is not None and found.download_as_bytes() == data
+    return True
 
 
 def _bucket(uri: str) -> tuple[Bucket, str]:

@@ -211,6 +211,11 @@ class TrainConfig:
             self.keep == "last" or self.evaluate_every is not None,
             "train.keep: best needs train.evaluate_every, such as 100 steps",
         )
+        check(
+            self.ema == 0 or self.device.precision != "mixed_float16",
+            "train.ema does not go with mixed_float16: Model Garden averages under its loss scale; "
+            "take mixed_bfloat16 or float32",
+        )
 
 
 _HEX = "0123456789abcdef"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from boxloop.child import INPUT_ERROR, Child, parse_progress, step_command
+from boxloop.child import INPUT_ERROR, Child, step_command
+from boxloop_airflow.progress import Display
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-PROGRESS_KEY = "progress"
-PROGRESS_SECONDS = 1.0
-"""Least time between two updates of the task state store: each is a write to Airflow's database."""
 
 
 class ChildTaskOperator(BaseOperator):
@@ -54,34 +50,13 @@ class ChildTaskOperator(BaseOperator):
         command = step_command(*where, self.shard, self.num_shards)
         self.log.info("Running %s", " ".join(command))
         self._child = Child(command)
-        self._check(self._child.run(self._on_line(context)))
+        self._check(self._child.run(Display(self.log, context.get("task_state_store"))))
         return dict(steps.task_value(*where, shard=self.shard, num_shards=self.num_shards))
 
     def on_kill(self) -> None:
         """End the child and all it started; Airflow waits 5 seconds for this."""
         if self._child is not None:
             self._child.terminate()
-
-    def _on_line(self, context: Context) -> Callable[[str], None]:
-        store = context.get("task_state_store")
-        next_update = 0.0
-
-        def on_line(line: str) -> None:
-            nonlocal next_update
-            progress = parse_progress(line)
-            if progress is None:
-                self.log.info("%s", line)
-            elif store is not None and (time.monotonic() >= next_update or _is_last(progress)):
-                next_update = time.monotonic() + PROGRESS_SECONDS
-                self._store(store, progress)
-
-        return on_line
-
-    def _store(self, store: Any, progress: dict[str, Any]) -> None:
-        try:
-            store.set(PROGRESS_KEY, progress)
-        except Exception as error:  # a display that fails must not end hours of work
-            self.log.warning("Progress could not be shown: %s", error)
 
     def _check(self, exit_code: int) -> None:
         """Raise unless the child ended well."""
@@ -94,7 +69,3 @@ class ChildTaskOperator(BaseOperator):
             )
         if exit_code > 0:
             raise RuntimeError(f"{name} ended with exit code {exit_code}; its log is above")
-
-
-def _is_last(progress: Mapping[str, Any]) -> bool:
-    return "step" in progress and progress["step"] == progress.get("steps")

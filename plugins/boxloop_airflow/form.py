@@ -89,6 +89,16 @@ PARAMS = {
         "exact, slower, and take more memory.",
         section=TRAINING,
     ),
+    "resume": Param(
+        "auto",
+        type="string",
+        enum=["auto", "never"],
+        title="Cleared training",
+        description="What a cleared train task does. auto: it goes on from the newest checkpoint, "
+        "and has nothing to do if it was finished. never: it trains anew, which takes the full "
+        "time of a round. A retry after a failure always goes on.",
+        section=TRAINING,
+    ),
     "min_score": Param(
         None,
         type=["null", "number"],

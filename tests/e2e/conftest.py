@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,15 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.local_airflow.client import AirflowClient
 from boxloop.local_airflow.demo import DAG
-from boxloop.local_airflow.server import AirflowServer
+from boxloop.local_airflow.server import PROJECT, AirflowServer
 
 MICRO = "tests/data/micro.yaml"
+KILLS = "kills"
+SOON = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "25",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+}
+"""Airflow's own time for a worker that was killed is minutes."""
 Start = Callable[..., Run]
 
 
@@ -18,8 +25,12 @@ Start = Callable[..., Run]
 def server(tmp_path_factory: pytest.TempPathFactory, bucket: str) -> Iterator[AirflowServer]:
     """One Airflow for all tests, in a home of its own; nothing of it is left in the end."""
     root = tmp_path_factory.mktemp("airflow")
-    environment = {"BOXLOOP_ROOT": str(root / "runs")}
-    with AirflowServer(root / "home", port=0, environment=environment) as server:
+    environment = {"BOXLOOP_ROOT": str(root / "runs"), **SOON}
+    dags = root / "dags"
+    dags.mkdir()
+    for path in (PROJECT / "dags" / f"{DAG}.py", Path(__file__).with_name(f"{KILLS}.py")):
+        (dags / path.name).symlink_to(path)
+    with AirflowServer(root / "home", port=0, environment=environment, dags=dags) as server:
         yield server
         started = server.processes()
     assert not [process for process in started if process.is_running()]

@@ -3,7 +3,6 @@
 import os
 import signal
 
-import psutil
 import pytest
 from tests.e2e.conftest import Start, digests, instances, wait_for_end, wait_until
 
@@ -12,7 +11,6 @@ from boxloop.artifacts import Run
 from boxloop.data.dataset import read_dataset
 from boxloop.local_airflow.client import AirflowClient
 from boxloop.local_airflow.demo import DAG
-from boxloop.local_airflow.server import AirflowServer
 
 pytestmark = [
     pytest.mark.e2e,
@@ -70,14 +68,13 @@ def test_clearing_finished_tasks_changes_no_byte(finished: Run, client: AirflowC
     assert digests(finished.uri) == before
 
 
-def test_a_killed_training_is_finished_by_a_retry_and_nothing_is_there_twice(
-    finished: Run, start: Start, client: AirflowClient, server: AirflowServer
+def test_a_task_of_training_that_is_killed_is_finished_by_a_retry_and_nothing_is_there_twice(
+    finished: Run, start: Start, client: AirflowClient
 ) -> None:
     run = start("killed", rounds=1)
-    wait_until(lambda: bool(training(server)), 300)
-    child = training(server)[0]
-    os.kill(child.ppid(), signal.SIGKILL)  # the task's own process, as the kernel would
-    wait_until(lambda: not child.is_running(), 10)
+    wait_until(lambda: instances(client, "killed").get(("round.train", 0)) == "running", 300)
+    train = next(i for i in client.task_instances(DAG, "killed") if i["task_id"] == "round.train")
+    os.kill(train["pid"], signal.SIGKILL)  # as the kernel would
     assert wait_for_end(client, "killed") == "success"
     found = {i["task_id"]: i["try_number"] for i in client.task_instances(DAG, "killed")}
     assert found["round.train"] == 2
@@ -95,11 +92,6 @@ def test_a_run_may_live_in_a_bucket(
     assert wait_for_end(client, "bucket") == "success"
     assert len(storage.read_json(run.report_summary)["rounds"]) == 2
     assert names(run, 1) == names(finished, 1)
-
-
-def training(server: AirflowServer) -> list[psutil.Process]:
-    """Return the child processes that train now."""
-    return [p for p in server.processes() if p.cmdline()[1:5] == ["-m", "boxloop", "step", "train"]]
 
 
 def names(run: Run, round_number: int) -> list[str]:

@@ -8,6 +8,8 @@ import psutil
 import pytest
 
 from boxloop.local_airflow.server import MARK, AirflowServer, free_ports
+from boxloop_airflow.launchers import GONE, RUNNING, Job
+from boxloop_airflow.launchers.local import LocalLauncher
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -48,6 +50,21 @@ def test_a_start_ends_what_a_killed_server_left_behind(
         other.kill()
         other.wait()
         left.wait()
+
+
+def test_a_trainer_that_outlives_its_task_does_not_outlive_airflow(
+    tmp_path: Path, breaks: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MARK, str(tmp_path / "home"))
+    job = Job(name="trainer", run_uri="r", arguments=["-c", "import time; time.sleep(60)"])
+    launcher = LocalLauncher({})
+    job_id = launcher.submit(job)
+    monkeypatch.delenv(MARK)
+    assert launcher.status(job_id).state == RUNNING
+    with pytest.raises(RuntimeError):
+        AirflowServer(tmp_path / "home", environment=breaks).start()
+    assert launcher.status(job_id).state == GONE
+    launcher.remove(job_id)
 
 
 def test_two_servers_cannot_share_a_home(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 import sys
 import threading
 import time
@@ -7,31 +6,21 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from tests.plugins.conftest import Store
 
 from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop_airflow import child_task
 from boxloop_airflow.child_task import ChildTaskOperator
-from boxloop_airflow.train_detector import TrainDetectorOperator
 
 VALUE = {"checkpoint_uri": "gs://bucket/checkpoint"}
-
-
-class Store(dict[str, Any]):
-    """Airflow's task state store, and how often it was written to."""
-
-    writes = 0
-
-    def set(self, key: str, value: Any) -> None:
-        self.writes += 1
-        self[key] = json.loads(json.dumps(value, allow_nan=False))
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> dict[str, Any]:
     """Round 2 of a run in which all tasks have finished."""
     run = Run(str(tmp_path))
-    for name in ("train", "predict-00001-of-00003"):
+    for name in ("evaluate", "predict-00001-of-00003"):
         marker = {"fingerprint": "", "value": {**VALUE, "name": name}}
         storage.write_json(run.marker(2, name), marker)
     return {"run_uri": run.uri, "round_number": 2}
@@ -55,14 +44,14 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def execute(operator: ChildTaskOperator, **context: Any) -> Any:
-    return ChildTaskOperator.execute.__wrapped__(operator, context)  # type: ignore[attr-defined]
+    return type(operator).execute.__wrapped__(operator, context)  # type: ignore[attr-defined]
 
 
 def test_it_returns_what_the_task_left_in_its_marker(spec: dict[str, Any], child: Any) -> None:
     commands = child("pass")
-    operator = TrainDetectorOperator(task_id="train", spec=spec)
-    assert execute(operator) == {**VALUE, "name": "train"}
-    assert commands == [("train", spec["run_uri"], 2, 0, 1)]
+    operator = ChildTaskOperator(task_id="t", step="evaluate", spec=spec)
+    assert execute(operator) == {**VALUE, "name": "evaluate"}
+    assert commands == [("evaluate", spec["run_uri"], 2, 0, 1)]
 
 
 def test_a_shard_is_a_task_of_its_own(spec: dict[str, Any], child: Any) -> None:
@@ -72,20 +61,15 @@ def test_a_shard_is_a_task_of_its_own(spec: dict[str, Any], child: Any) -> None:
     assert commands == [("predict", spec["run_uri"], 2, 1, 3)]
 
 
-def test_training_takes_a_slot_of_the_gpu_pool(spec: dict[str, Any]) -> None:
-    operator = TrainDetectorOperator(task_id="train", spec=spec)
-    assert (operator.pool, operator.pool_slots) == ("gpu", 1)
-
-
 def test_the_spec_of_a_mapped_group_reaches_it() -> None:
-    assert "spec" in TrainDetectorOperator.template_fields
+    assert "spec" in ChildTaskOperator.template_fields
 
 
 def test_lines_of_the_child_go_to_the_log_but_progress_does_not(
     spec: dict[str, Any], child: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     child("print('loss is 0.5'); print('@progress {\"step\": 1, \"steps\": 2}')")
-    execute(TrainDetectorOperator(task_id="train", spec=spec))
+    execute(ChildTaskOperator(task_id="t", step="evaluate", spec=spec))
     log = capsys.readouterr().out.splitlines()[1:]  # without the line that names the command
     assert any("loss is 0.5" in line for line in log)
     assert not any("@progress" in line for line in log)
@@ -94,7 +78,7 @@ def test_lines_of_the_child_go_to_the_log_but_progress_does_not(
 def test_progress_is_stored_once_a_second_and_at_the_end(spec: dict[str, Any], child: Any) -> None:
     child('for i in range(1000): print(\'@progress {"step": %d, "steps": 1000}\' % (i + 1))')
     store = Store()
-    execute(TrainDetectorOperator(task_id="train", spec=spec), task_state_store=store)
+    execute(ChildTaskOperator(task_id="t", step="evaluate", spec=spec), task_state_store=store)
     assert store["progress"] == {"step": 1000, "steps": 1000}
     assert 2 <= store.writes <= 4
 
@@ -103,7 +87,7 @@ def test_progress_that_cannot_be_stored_does_not_end_the_task(
     spec: dict[str, Any], child: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     child("print('@progress {\"loss\": NaN}')")
-    execute(TrainDetectorOperator(task_id="train", spec=spec), task_state_store=Store())
+    execute(ChildTaskOperator(task_id="t", step="evaluate", spec=spec), task_state_store=Store())
     assert "Progress could not be shown" in capsys.readouterr().out
 
 
@@ -111,7 +95,7 @@ def test_progress_that_cannot_be_stored_does_not_end_the_task(
     ("script", "error", "message"),
     [
         ("raise SystemExit(2)", AirflowFailException, "cannot use its input"),
-        ("raise SystemExit(7)", RuntimeError, "train of round 2 ended with exit code 7"),
+        ("raise SystemExit(7)", RuntimeError, "evaluate of round 2 ended with exit code 7"),
         ("import os; os.kill(os.getpid(), 9)", RuntimeError, "signal 9"),
     ],
     ids=["wrong input is not tried again", "failure", "killed"],
@@ -121,7 +105,7 @@ def test_failure_says_what_happened(
 ) -> None:
     child(script)
     with pytest.raises(error, match=message):
-        execute(TrainDetectorOperator(task_id="train", spec=spec))
+        execute(ChildTaskOperator(task_id="t", step="evaluate", spec=spec))
 
 
 def test_a_killed_task_ends_its_child_within_five_seconds(spec: dict[str, Any], child: Any) -> None:
@@ -129,7 +113,7 @@ def test_a_killed_task_ends_its_child_within_five_seconds(spec: dict[str, Any], 
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "print('up', flush=True); time.sleep(60)"
     )
-    operator = TrainDetectorOperator(task_id="train", spec=spec)
+    operator = ChildTaskOperator(task_id="t", step="evaluate", spec=spec)
     took: list[float] = []
 
     def kill() -> None:
@@ -146,6 +130,6 @@ def test_a_killed_task_ends_its_child_within_five_seconds(spec: dict[str, Any], 
 
 
 def test_on_kill_before_the_child_runs_does_nothing(spec: dict[str, Any]) -> None:
-    operator = TrainDetectorOperator(task_id="train", spec=spec)
+    operator = ChildTaskOperator(task_id="t", step="evaluate", spec=spec)
     operator.on_kill()
     assert operator._child is None

@@ -43,7 +43,7 @@ def test_every_override_is_a_setting_of_an_experiment(setting: str) -> None:
 
 
 def test_every_field_is_used() -> None:
-    assert set(PARAMS) == {*OVERRIDES, "experiment", "experiment_id", "artifact_root"}
+    assert set(PARAMS) == {*OVERRIDES, "experiment", "experiment_id", "artifact_root", "resume"}
 
 
 @pytest.mark.parametrize("run_id", ["manual__2026-11-22T12:00:00+00:00", "My run", "a/../b"])

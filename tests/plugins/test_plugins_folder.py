@@ -8,8 +8,9 @@ LOAD = """
 import sys
 from airflow.plugins_manager import get_import_errors, get_plugin_info
 get_plugin_info()
-names = [path.stem for path in __import__("pathlib").Path(sys.argv[1]).glob("boxloop_airflow/*.py")]
-print([name for name in names if name in sys.modules], get_import_errors())
+files = __import__("pathlib").Path(sys.argv[1]).glob("boxloop_airflow/**/*.py")
+loaded = {getattr(module, "__file__", None) for module in sys.modules.values()}
+print([path.stem for path in files if str(path) in loaded], get_import_errors())
 """
 
 

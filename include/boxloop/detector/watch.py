@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 from official.core import train_lib
 
-from boxloop.child import SAVED
+from boxloop.child import STOPPED
 from boxloop.progress import Stopwatch, tell
 from boxloop.train_settings import TrainConfig
 
@@ -57,7 +57,7 @@ class Watch:
 
         Raises:
             FloatingPointError: if the loss makes no sense any more.
-            SystemExit: with code SAVED, after a SIGTERM.
+            SystemExit: with code STOPPED, after a SIGTERM.
         """
         step = int(self._runner.trainer.global_step.numpy())
         self.loss = float(logs["total_loss"])
@@ -97,7 +97,7 @@ class Watch:
         self._runner.checkpoint_manager.save(checkpoint_number=step)
         self._on_checkpoint()
         log.info("Stopped at step %d, saved: the same task goes on from there", step)
-        raise SystemExit(SAVED)
+        raise SystemExit(STOPPED)
 
 
 def advice(train: TrainConfig) -> str:

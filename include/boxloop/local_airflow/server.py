@@ -42,6 +42,8 @@ TUNING = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+    # longer than the timeout above and a retry's delay: after that a trainer is not taken up again
+    "BOXLOOP_ORPHAN_SECONDS": "120",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_USE_LEGACY_KERAS": "1",
 }
@@ -55,6 +57,7 @@ class AirflowServer:
         home: Airflow's folder: database, logs, generated passwords. One server at a time.
         port: of the web page; if it is taken, some other one.
         environment: variables for Airflow and its tasks, over those of this process.
+        dags: the folder of DAG files.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class AirflowServer:
         *,
         port: int = PORT,
         environment: Mapping[str, str] | None = None,
+        dags: Path = PROJECT / "dags",
     ) -> None:
         self.home = home.resolve()
         self.log_path = self.home / "logs" / "standalone.log"
         self.url = ""
         self._wanted_port = port
         self._environment = dict(environment or {})
+        self._dags = dags
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
 
@@ -165,7 +170,7 @@ class AirflowServer:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),

@@ -1,0 +1,229 @@
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from boxloop import lease, storage
+
+# google-cloud-storage asks for a package that only its gRPC transport needs
+pytestmark = pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")
+QUICK: dict[str, Any] = {"renew_seconds": 0.1, "stale_seconds": 0.5}
+ELSEWHERE = b'{"holder": "other", "machine": "another", "pid": 1, "started": 0, "beat": 1}'
+HOLDS = """
+import sys, time
+from boxloop import lease
+with lease.hold(sys.argv[1], renew_seconds=0.1):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+class Bucket:
+    """A bucket of Google Cloud Storage that enforces what the emulator does not: generations."""
+
+    name = "bucket"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[int, bytes]] = {}
+        self.before_write: Callable[[], None] = lambda: None
+        self.after_write: Callable[[], None] = lambda: None
+        self._generation = 100
+
+    def get_blob(self, key: str) -> Any:
+        return self.blob(key) if key in self.objects else None
+
+    def blob(self, key: str) -> Any:
+        return SimpleNamespace(
+            generation=self.objects.get(key, (None,))[0],
+            download_as_bytes=lambda **options: self._read(key, **options),
+            upload_from_string=lambda data, **options: self._write(key, data, **options),
+            delete=lambda **options: self._write(key, None, **options),
+        )
+
+    def _read(self, key: str, if_generation_match: int | None = None, **options: Any) -> bytes:
+        from google.api_core.exceptions import NotFound
+
+        if key not in self.objects:
+            raise NotFound(key)  # type: ignore[no-untyped-call]
+        self._check(key, if_generation_match)
+        return self.objects[key][1]
+
+    def _write(
+        self, key: str, data: bytes | None, if_generation_match: int | None = None, **options: Any
+    ) -> None:
+        self.before_write()
+        self._check(key, if_generation_match)
+        self._generation += 1
+        if data is None:
+            del self.objects[key]
+        else:
+            self.objects[key] = (self._generation, data)
+        self.after_write()
+
+    def _check(self, key: str, expected: int | None) -> None:
+        from google.api_core.exceptions import PreconditionFailed
+
+        if expected is not None and self.objects.get(key, (0,))[0] != expected:
+            raise PreconditionFailed(key)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def bucket_that_checks(monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    made = Bucket()
+    monkeypatch.setattr(storage, "_bucket", lambda uri: (made, uri.rpartition("/")[2]))
+    return made
+
+
+@pytest.fixture(params=["local", "gs"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "local":
+        return str(tmp_path / "round_01" / "train.lease")
+    request.getfixturevalue("bucket_that_checks")
+    return "gs://bucket/train.lease"
+
+
+def test_a_swap_needs_what_it_expects(uri: str) -> None:
+    assert not storage.swap_bytes(uri, b"1", b"2")
+    assert storage.swap_bytes(uri, None, b"1")
+    assert not storage.swap_bytes(uri, None, b"2")
+    assert storage.swap_bytes(uri, b"1", b"2")
+    assert not storage.swap_bytes(uri, b"1", None)
+    assert storage.swap_bytes(uri, b"2", None)
+    assert lease._read(uri) is None
+
+
+def test_of_many_swaps_one_succeeds(tmp_path: Path) -> None:
+    uri = str(tmp_path / "lease")
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda i: storage.swap_bytes(uri, None, b"%d" % i), range(16)))
+    assert sorted(won) == [False] * 15 + [True]
+
+
+def test_a_write_between_look_and_swap_makes_it_fail(bucket_that_checks: Bucket) -> None:
+    def other_writes() -> None:
+        bucket_that_checks.objects["train.lease"] = (7, b"other")
+
+    bucket_that_checks.before_write = other_writes
+    assert not storage.swap_bytes("gs://bucket/train.lease", None, b"mine")
+    assert bucket_that_checks.objects["train.lease"] == (7, b"other")
+
+
+def test_a_swap_whose_answer_was_lost_is_known_to_have_been_done(
+    bucket_that_checks: Bucket,
+) -> None:
+    from google.api_core.exceptions import PreconditionFailed
+
+    def lose_the_answer() -> None:  # the client asks again, and meets its own write
+        raise PreconditionFailed("train.lease")  # type: ignore[no-untyped-call]
+
+    bucket_that_checks.after_write = lose_the_answer
+    assert storage.swap_bytes("gs://bucket/train.lease", None, b"mine")
+
+
+def test_a_lease_is_renewed_while_it_is_held_and_gone_afterwards(uri: str) -> None:
+    with lease.hold(uri, **QUICK):
+        first = json.loads(storage.read_bytes(uri))
+        time.sleep(0.5)
+        later = json.loads(storage.read_bytes(uri))
+        assert later["beat"] >= first["beat"] + 2
+        assert {**later, "beat": first["beat"]} == first
+    assert lease._read(uri) is None
+
+
+def test_a_second_writer_waits_until_the_first_is_done(uri: str) -> None:
+    events: list[str] = []
+
+    def second() -> None:
+        with lease.hold(uri, **QUICK):
+            events.append("second")
+
+    with lease.hold(uri, **QUICK):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(1)  # twice as long as a lease may be unchanged
+        events.append("first")
+    thread.join()
+    assert events == ["first", "second"]
+
+
+def test_a_lease_that_is_not_renewed_is_taken_over_once_it_is_stale(uri: str) -> None:
+    storage.swap_bytes(uri, None, ELSEWHERE)
+    started = time.monotonic()
+    with lease.hold(uri, **QUICK):
+        assert 0.5 <= time.monotonic() - started < 2
+
+
+def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(tmp_path: Path) -> None:
+    uri = str(tmp_path / "train.lease")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, uri], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        other.kill()
+    started = time.monotonic()
+    with lease.hold(uri, renew_seconds=0.1, stale_seconds=60):
+        assert time.monotonic() - started < 2
+
+
+def test_who_has_lost_the_lease_is_told_before_the_next_write(uri: str) -> None:
+    with lease.hold(uri, renew_seconds=60) as held:
+        held.check()
+        storage.swap_bytes(uri, storage.read_bytes(uri), ELSEWHERE)
+        with pytest.raises(lease.LeaseLostError, match="taken over by another trainer"):
+            held.check()
+    assert storage.read_bytes(uri) == ELSEWHERE  # and leaves it to the other
+
+
+def test_who_has_lost_the_lease_is_told_even_if_he_asks_for_nothing(uri: str) -> None:
+    lost = threading.Event()
+    with lease.hold(uri, on_lost=lost.set, **QUICK):
+        while not storage.swap_bytes(uri, storage.read_bytes(uri), ELSEWHERE):
+            pass
+        assert lost.wait(2)
+
+
+def test_by_default_a_process_that_lost_its_lease_ends_at_once(tmp_path: Path) -> None:
+    uri = str(tmp_path / "train.lease")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, uri], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        while not storage.swap_bytes(uri, storage.read_bytes(uri), ELSEWHERE):
+            pass
+        assert other.wait(5) == 1
+
+
+def test_storage_that_is_away_for_a_while_loses_no_lease(
+    uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    swap, away = storage.swap_bytes, threading.Event()
+
+    def stumbles(*arguments: Any) -> bool:
+        if away.is_set():
+            raise OSError("no route to host")
+        return swap(*arguments)
+
+    monkeypatch.setattr(storage, "swap_bytes", stumbles)
+    with lease.hold(uri, on_lost=pytest.fail, **QUICK) as held:
+        away.set()
+        time.sleep(0.3)
+        away.clear()
+        held.check()
+    assert "could not be renewed: no route to host" in caplog.text
+
+
+def test_a_lease_that_is_no_json_is_waited_for_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "train.lease"
+    path.write_bytes(b"[1, 2]")
+    with lease.hold(str(path), **QUICK):
+        assert b"holder" in path.read_bytes()
