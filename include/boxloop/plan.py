@@ -40,7 +40,15 @@ def plan_rounds(
 
 
 def locate_data(experiment: Experiment, root: str) -> Experiment:
-    """Return the experiment with an absolute data location, its demo data drawn if it has any."""
+    """Return the experiment with an absolute data location, its demo data drawn if it has any.
+
+    Args:
+        experiment: with any data location.
+        root: the artifact root, where demo data go that have no place of their own.
+
+    Raises:
+        FileNotFoundError: if there is no data folder, or no earlier dataset version.
+    """
     data = experiment.data
     uri = data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
     if data.drawn is not None:

@@ -176,7 +176,7 @@ def test_colour_leaves_grey_grey() -> None:
     assert np.ptp(coloured, axis=0).max() > 50
 
 
-def test_a_greyscale_file_is_changed_in_three_channels() -> None:
+def test_a_greyscale_file_is_decoded_and_changed_in_three_channels() -> None:
     import tensorflow as tf
     from official.vision.dataloaders.tf_example_decoder import TfExampleDecoder
 
@@ -201,6 +201,7 @@ def test_a_greyscale_file_is_changed_in_three_channels() -> None:
     config = AugmentConfig(**ALL)
     changed = augment_examples(dataset, config, class_counts=CLASS_COUNTS, seed=1)
     assert [e["image"].shape for e in changed.take(4)] == [(30, 40, 3)] * 4
+    assert changed.element_spec == dataset.element_spec
 
 
 @pytest.mark.parametrize("experiment", ["retinanet_resnetfpn_coco", "fasterrcnn_resnetfpn_coco"])

@@ -74,38 +74,32 @@ def build_sheet(
 def _draw_cell(picture: Picture) -> Image.Image:
     whole = Image.fromarray(picture.pixels)
     shown = ImageOps.contain(whole, (CELL, CELL))
-    pen = ImageDraw.Draw(shown)
     scale = np.tile(np.divide(shown.size, whole.size), 2)
     placed = [(box, tuple((np.array(box.xyxy) * scale).tolist())) for box in picture.boxes]
     for box, edges in placed:
-        _draw_box(pen, edges, box)
+        _draw_box(shown, edges, box)
     for box, edges in placed:  # names last: no edge crosses them
-        _draw_label(pen, edges, box, shown.size)
+        _draw_label(shown, edges, box)
     return shown
 
 
-def _draw_box(pen: ImageDraw.ImageDraw, edges: Edges, box: LabelledBox) -> None:
-    if not box.is_dashed:
-        pen.rectangle(edges, outline=box.colour, width=_STROKE)
-        return
-    left, top, right, bottom = edges
-    for x in np.arange(left, right, 2 * _DASH).tolist():
-        for y in (top, bottom - _STROKE):
-            pen.line((x, y, min(x + _DASH, right), y), box.colour, _STROKE)
-    for y in np.arange(top, bottom, 2 * _DASH).tolist():
-        for x in (left, right - _STROKE):
-            pen.line((x, y, x, min(y + _DASH, bottom)), box.colour, _STROKE)
+def _draw_box(shown: Image.Image, edges: Edges, box: LabelledBox) -> None:
+    mask = Image.new("L", shown.size)
+    ImageDraw.Draw(mask).rectangle(edges, outline=255, width=_STROKE)
+    if box.is_dashed:
+        stripes = np.add.outer(np.arange(shown.height), np.arange(shown.width)) // _DASH % 2
+        mask = Image.fromarray((np.asarray(mask) * stripes).astype(np.uint8))
+    shown.paste(box.colour, mask=mask)
 
 
-def _draw_label(
-    pen: ImageDraw.ImageDraw, edges: Edges, box: LabelledBox, size: tuple[int, int]
-) -> None:
+def _draw_label(shown: Image.Image, edges: Edges, box: LabelledBox) -> None:
     """Write the box's name inside its upper left corner, moved where it would be cut off."""
     if not box.label:
         return
+    pen = ImageDraw.Draw(shown)
     width, height = pen.textlength(box.label, _font()) + 4, _TEXT + 4
-    x = max(0.0, min(edges[0], size[0] - width))
-    y = max(0.0, min(edges[1], size[1] - height))
+    x = max(0.0, min(edges[0], shown.width - width))
+    y = max(0.0, min(edges[1], shown.height - height))
     pen.rectangle((x, y, x + width, y + height), fill=box.colour)
     pen.text((x + 2, y), box.label, _ink(box.colour), _font())
 
