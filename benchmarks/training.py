@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -58,9 +59,9 @@ def main() -> None:
         runs = [prepare(root, f"run-{n}", options.steps) for n in range(options.pairs)]
         plain, ours = [], []
         for run in runs:
-            plain.append(time_training(lambda on_line, run=run: run_child("plain", run, on_line)))
-            ours.append(time_training(lambda on_line, run=run: run_operator(run, on_line)))
-        inputs = time_training(lambda on_line: run_child("inputs", runs[0], on_line))
+            plain.append(time_training(partial(run_child, "plain", run)))
+            ours.append(time_training(partial(run_operator, run)))
+        inputs = time_training(partial(run_child, "inputs", runs[0]))
     report(plain, ours, inputs)
 
 
@@ -108,7 +109,7 @@ def run_operator(run: Run, on_line: Callable[[str], None]) -> None:
     ti = SimpleNamespace(
         **dict.fromkeys(names, "benchmark"), map_index=0, try_number=1, max_tries=0
     )
-    operator.execute({"ti": ti, "task_state_store": None})  # type: ignore[arg-type,typeddict-item]
+    operator.execute({"ti": ti, "task_state_store": None})  # type: ignore[typeddict-item]
     progress.Display.__call__ = show  # type: ignore[method-assign]
 
 

@@ -81,7 +81,7 @@ class AugmentConfig:
     rotation: float = 0.0
     """Largest angle in degrees, at most 45; boxes grow to hold what they held."""
     rand_augment: int = 0
-    """Magnitude of RandAugment, 0 to 10; 0 is off. Good with thousands of images."""
+    """RandAugment of colours, 0 to 10; 0 is off, 5 is mild, 10 the paper's strength."""
     mosaic: float = 0.0
     """Share of training images that are four images put together."""
     paste: float = 0.0
