@@ -110,6 +110,18 @@ def test_a_checkpoint_is_found_by_its_prefix(tmp_path: Path) -> None:
     assert pretrained.locate(weights) == (tmp_path / "ckpt-1", None)
 
 
+def test_paths_of_weights_mean_the_same_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = _model(PACKAGE, WeightsConfig(source="old/weights", num_classes=2))
+    found = pretrained.with_absolute_paths(model)
+    assert found.detector is not None
+    assert found.detector.source == str(tmp_path / "old" / "weights")
+    assert found.backbone == PACKAGE
+    assert pretrained.with_absolute_paths(_model(None, VERIFIED)) == _model(None, VERIFIED)
+
+
 def test_what_is_fetched_goes_to_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXLOOP_CACHE", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

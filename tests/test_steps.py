@@ -64,6 +64,14 @@ def right_detections(run: Run, count: int) -> pd.DataFrame:
     return build_table(rows, DETECTION_COLUMNS)
 
 
+def test_a_run_that_asks_for_weights_the_model_lacks_is_not_planned(
+    root: Path, run_id: str
+) -> None:
+    with pytest.raises(ValueError, match="retinanet_lite0_64 has no pretrained detector"):
+        plan(root, run_id, **{"train.start": "detector"})
+    assert not storage.exists(Run.of(str(root), run_id).experiment)
+
+
 def test_a_plan_has_a_spec_for_each_round_and_keeps_the_settings(root: Path, run_id: str) -> None:
     overrides = {"rounds": 3, "train.steps": None, "seed": 4}
     specs = steps.plan_rounds(MICRO, root=str(root), experiment_id=run_id, overrides=overrides)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 from boxloop import storage
+from boxloop.download import cache_folder
 
 STUDY_BATCH, STUDY_STEPS = 16, 1000  # what training times are given for
 
@@ -66,5 +66,4 @@ def cpu_name() -> str:
 
 
 def _uri(model_name: str) -> str:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return str(cache / "boxloop" / "zoo" / f"{model_name}.json")
+    return str(cache_folder().with_name("zoo") / f"{model_name}.json")

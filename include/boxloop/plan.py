@@ -30,8 +30,10 @@ def plan_rounds(
     """
     root = storage.absolute(root)
     run = Run.of(root, experiment_id)
-    experiment = locate_data(read_experiment(experiment_uri, overrides), root)
+    experiment = read_experiment(experiment_uri, overrides)
     pretrained.check(experiment.model, experiment.train.start)
+    model = pretrained.with_absolute_paths(experiment.model)
+    experiment = locate_data(dataclasses.replace(experiment, model=model), root)
     settings = experiment_yaml(experiment)
     if storage.exists(run.experiment) and storage.read_bytes(run.experiment) != settings:
         raise ValueError(f"{run.uri} holds a run with other settings: choose another experiment id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import logging
 from pathlib import Path
@@ -49,6 +50,16 @@ def choose(config: ModelConfig, start: str) -> tuple[str, WeightsConfig] | None:
     return None
 
 
+def with_absolute_paths(config: ModelConfig) -> ModelConfig:
+    """Return the model with sources that mean the same from any working directory."""
+    located = {
+        kind: dataclasses.replace(weights, source=str(Path(weights.source).expanduser().resolve()))
+        for kind in KINDS
+        if (weights := getattr(config, kind)) is not None and _is_path(weights.source)
+    }
+    return dataclasses.replace(config, **located)
+
+
 def locate(weights: WeightsConfig) -> tuple[Path, str | None]:
     """Return a local file or folder with these weights, and what to look for inside it.
 
@@ -94,7 +105,7 @@ def _check(weights: WeightsConfig, kind: str) -> None:
         return
     download.check_source(weights.source, weights.sha256)
     path = Path(weights.source).expanduser()
-    if not (download.is_network(weights.source) or path.exists() or _is_prefix(path)):
+    if _is_path(weights.source) and not (path.exists() or _is_prefix(path)):
         raise ValueError(f"{weights.source} does not exist")
 
 
@@ -105,6 +116,10 @@ def _package_folder(source: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"there is no package {name} in this environment: install it")
     return Path(spec.submodule_search_locations[0])
+
+
+def _is_path(source: str) -> bool:
+    return not (source.startswith(_PACKAGE) or download.is_network(source))
 
 
 def _is_prefix(path: Path) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.child import interpreter
 from boxloop.experiment import default_root, experiment_yaml, parse_setting, read_experiment
 from boxloop.plan import locate_data
 from boxloop.settings import Experiment
@@ -86,25 +86,14 @@ def _draw(folder: str, experiment: Experiment, dataset: Dataset, count: int) -> 
         "experiment": settings,
         "shards": shard_uris(manifest, "train"),
         "class_names": dataset.class_names,
-        "class_counts": _class_counts(dataset),
+        "class_counts": list(dataset.class_counts.values()),
         "count": count,
         "title": _describe(experiment.train.augment),
         "output": f"{folder}/sheet.png",
     }
     storage.write_bytes(settings, experiment_yaml(experiment))
     storage.write_json(f"{folder}/request.json", request)
-    python = os.environ.get("BOXLOOP_PYTHON") or sys.executable
-    run_logged([python, "-m", "boxloop.detector.show", f"{folder}/request.json"], "drawing")
-
-
-def _class_counts(dataset: Dataset) -> list[int]:
-    """Return how many training images show each class."""
-    from boxloop.data.dataset import DOUBTFUL, is_in
-
-    boxes = dataset.boxes[dataset.boxes["origin"] != DOUBTFUL]
-    boxes = boxes[is_in(boxes["image_id"], dataset.training_images["image_id"])]
-    counts = boxes.groupby("class_name")["image_id"].nunique()
-    return [int(counts.get(name, 0)) for name in dataset.class_names]
+    run_logged([interpreter(), "-m", "boxloop.detector.show", f"{folder}/request.json"], "drawing")
 
 
 def _describe(augment: AugmentConfig) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-PER_BOX = "groundtruth_"  # how Model Garden names what a decoded example has for each box
+from boxloop.detector.targets import PER_BOX
 
 _MIN_SHARE = 0.2  # of a box's area that must be left for it to be kept
 _MIN_SIDE = 0.99  # pixels

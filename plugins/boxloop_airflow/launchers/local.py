@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from boxloop import process
-from boxloop.child import task_environment
+from boxloop.child import interpreter, task_environment
 from boxloop_airflow.launchers import (
     FAILED,
     GONE,
@@ -58,7 +57,7 @@ class LocalLauncher:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         wanted = build_options(LocalOptions, options, "local").python
-        self._python = wanted or os.environ.get("BOXLOOP_PYTHON") or sys.executable
+        self._python = wanted or interpreter()
 
     def submit(self, job: Job) -> JobId:
         """Start a job; its log and exit code go to a folder of its own."""
