@@ -126,7 +126,10 @@ def test_a_stopped_job_may_save_and_its_exit_code_is_kept(
 def test_a_job_outlives_the_process_that_started_it(launcher: LocalLauncher) -> None:
     script = "import time; print('up', flush=True); time.sleep(1); print('done')"
     parent = subprocess.run(
-        [sys.executable, "-c", LAUNCH, script], stdout=subprocess.PIPE, check=False
+        [sys.executable, "-c", LAUNCH, script],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": "plugins"},
+        check=False,
     )
     assert parent.returncode == -signal.SIGKILL
     job_id = json.loads(parent.stdout)
