@@ -9,6 +9,8 @@ is known to show, and **merges** them into the training set of the next round.
   duration and, under *Storage*, its live progress. The time of a `gate` is time spent waiting.
 - **If a task fails**: mend the cause and clear the failed tasks; the rounds after it follow. What
   is finished is never done twice.
+- **A training that dies** is taken up again: the job goes on without its task, a new one from its
+  newest checkpoint. What a cleared `train` does, the form's field *Cleared training* says.
 - **To redo rounds from a given one**, delete the folders `round_NN` from that one on, then clear
   all tasks of those rounds together with `report`.
 

@@ -152,5 +152,6 @@ def _wait_for_parent() -> None:
 def task_environment() -> dict[str, str]:
     """Return this environment without Airflow's secrets, and with what TensorFlow needs."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
+    ours.pop(LIFELINE, None)
     ours.pop("PYTHONDONTWRITEBYTECODE", None)  # it makes the import of TensorFlow 3 times as long
     return {**TENSORFLOW, **ours, "PYTHONUNBUFFERED": "1"}

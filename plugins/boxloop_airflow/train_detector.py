@@ -18,6 +18,7 @@ from boxloop_airflow.launchers import (
     FAILED,
     GONE,
     OUT_OF_MEMORY,
+    RUNNING,
     SUCCEEDED,
     Job,
     JobId,
@@ -100,6 +101,7 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         self.log.info("Launching %s: python %s", job.name, " ".join(job.arguments))
         store = context.get("task_state_store")
         if store is not None:
+            self._clear_away(store.get(self.external_id_key))
             store.delete(OFFSET_KEY)
         self._job = self._the_launcher.submit(job)
         return {"launcher": self._launcher_name, "job": self._job}
@@ -124,7 +126,8 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         self._job = external_id["job"]
         store = context.get("task_state_store")
         display = Display(self.log, store, offset_key=OFFSET_KEY)
-        self._the_launcher.follow(self._job, store.get(OFFSET_KEY) if store else None, display)
+        offset = None if store is None else store.get(OFFSET_KEY)
+        self._the_launcher.follow(self._job, offset, display)
         status = self._the_launcher.status(self._job)
         self._the_launcher.remove(self._job)
         self._check(status)
@@ -167,7 +170,7 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         stored: Any = store.get(self.external_id_key)
         is_new = store.get(GENERATION_KEY) != max_tries
         if stored and (is_new or stored["launcher"] != self._launcher_name):
-            self._drop(stored)
+            self._clear_away(stored)
             store.delete(self.external_id_key)
             stored = None
         if is_new:
@@ -175,10 +178,14 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
             store.set(GENERATION_KEY, max_tries)
         return stored is not None
 
-    def _drop(self, stored: Mapping[str, Any]) -> None:
-        """End a job of before; the lease makes the next one wait until it has saved."""
-        if stored["launcher"] == self._launcher_name:
+    def _clear_away(self, stored: Any) -> None:
+        """End a job of before, if any; the lease makes the next one wait until it has saved."""
+        if not stored or stored["launcher"] != self._launcher_name:
+            return
+        if self._the_launcher.status(stored["job"]).state == RUNNING:
             self._the_launcher.stop(stored["job"])
+        else:
+            self._the_launcher.remove(stored["job"])
 
     def _discard_training(self) -> None:
         from boxloop import training

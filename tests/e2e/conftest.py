@@ -18,6 +18,7 @@ SOON = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
 }
 """Airflow's own time for a worker that was killed is minutes."""
+TENSORBOARD = "http://tensorboard:6006"
 Start = Callable[..., Run]
 
 
@@ -25,7 +26,11 @@ Start = Callable[..., Run]
 def server(tmp_path_factory: pytest.TempPathFactory, bucket: str) -> Iterator[AirflowServer]:
     """One Airflow for all tests, in a home of its own; nothing of it is left in the end."""
     root = tmp_path_factory.mktemp("airflow")
-    environment = {"BOXLOOP_ROOT": str(root / "runs"), **SOON}
+    environment = {
+        "BOXLOOP_ROOT": str(root / "runs"),
+        "BOXLOOP_TENSORBOARD_URL": TENSORBOARD,
+        **SOON,
+    }
     dags = root / "dags"
     dags.mkdir()
     for path in (PROJECT / "dags" / f"{DAG}.py", Path(__file__).with_name(f"{KILLS}.py")):

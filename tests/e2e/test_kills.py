@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
-from tests.e2e.conftest import KILLS, MICRO, digests, wait_until
+from tests.e2e.conftest import KILLS, MICRO, TENSORBOARD, digests, wait_until
 
 from boxloop import steps, storage
 from boxloop.artifacts import Run
@@ -31,7 +31,8 @@ pytestmark = [
 STEPS, INTERVAL = 60, 10
 TRAINER, TASK, WORKER = "trainer", "task", "worker"
 POINTS = {"early": 0, "middle": 30, "late": 50}
-KILLED = [(kind, point) for kind in (WORKER, TASK, TRAINER) for point in POINTS]
+KILLED = [(kind, point) for kind in (WORKER, TRAINER, TASK) for point in reversed(POINTS)]
+"""In the order of their start: the retry of the last one need wait for nobody's slot."""
 UNDISTURBED = "undisturbed"
 RUN_ID = "kills"
 LAUNCHED = re.compile("Launching boxloop-")
@@ -52,6 +53,8 @@ class Training(NamedTuple):
     """The last step that the log tells of before that."""
     started: datetime
     """The last attempt."""
+    link: str | None
+    """To TensorBoard, as the page showed it before the kill."""
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +69,18 @@ def trainings(
     client.unpause(KILLS)
     client.trigger(KILLS, RUN_ID, {"specs": specs})
     waiting = {index: kind for index, (kind, _) in enumerate(KILLED, start=1)}
+    links: dict[int, str | None] = {}
     for _ in poll(client, 900):
         for index in [i for i in waiting if is_due(specs[i], KILLED[i - 1][1])]:
+            links[index] = tensorboard_link(client, index)
             if kill(client, server, specs[index]["run_uri"], index, waiting[index]):
                 del waiting[index]
     assert not waiting
     assert client.run_state(KILLS, RUN_ID) == "success"
     found = {i["map_index"]: i for i in client.task_instances(KILLS, RUN_ID)}
     return {
-        name: outcome(client, Run(specs[i]["run_uri"]), found[i]) for i, name in enumerate(names)
+        name: outcome(client, Run(specs[i]["run_uri"]), found[i], links.get(i))
+        for i, name in enumerate(names)
     }
 
 
@@ -94,7 +100,7 @@ def test_a_new_trainer_repeats_one_interval_of_checkpoints_at_the_most(
 ) -> None:
     training = trainings[f"{TRAINER}-{point}"]
     assert training.trainers == 2
-    assert training.resumed >= POINTS[point]
+    assert training.resumed >= POINTS[point] - INTERVAL
     assert training.reached - training.resumed <= INTERVAL
 
 
@@ -111,6 +117,14 @@ def test_a_trainer_is_found_again_while_it_trains(trainings: Mapping[str, Traini
     training = trainings[f"{TASK}-early"]
     timing = storage.read_json(training.run.timing(1, "train"))
     assert training.started.timestamp() < timing["started"] + timing["seconds"]
+
+
+def test_the_link_to_tensorboard_is_there_while_training(
+    trainings: Mapping[str, Training],
+) -> None:
+    links = {name: training.link for name, training in trainings.items() if name != UNDISTURBED}
+    assert set(map(bool, links.values())) == {True}
+    assert str(links["trainer-late"]).startswith(f"{TENSORBOARD}/?runFilter=")
 
 
 @pytest.mark.parametrize(("kind", "point"), KILLED)
@@ -177,7 +191,16 @@ def is_trainer(process: psutil.Process, run_uri: str) -> bool:
     return command[1:5] == ["-m", "boxloop", "step", "train"] and run_uri in command
 
 
-def outcome(client: AirflowClient, run: Run, instance: Mapping[str, Any]) -> Training:
+def tensorboard_link(client: AirflowClient, index: int) -> str | None:
+    path = f"/dags/{KILLS}/dagRuns/{RUN_ID}/taskInstances/train/links"
+    links = client._call("GET", path, params={"map_index": index}).json()["extra_links"]
+    found: str | None = links["TensorBoard"]
+    return found
+
+
+def outcome(
+    client: AirflowClient, run: Run, instance: Mapping[str, Any], link: str | None
+) -> Training:
     """Read what happened from the logs of all attempts."""
     tries = instance["try_number"]
     logs = [client.log_lines({**instance, "try_number": n + 1}) for n in range(tries)]
@@ -190,6 +213,7 @@ def outcome(client: AirflowClient, run: Run, instance: Mapping[str, Any]) -> Tra
         resumed=greatest(RESUMED, lines[last:]),
         reached=greatest(REACHED, lines[:last]),
         started=datetime.fromisoformat(instance["start_date"]),
+        link=link,
     )
 
 
@@ -199,9 +223,13 @@ def greatest(pattern: re.Pattern[str], lines: Sequence[str]) -> int:
 
 
 def names(run: Run) -> list[str]:
-    """Return the names of all files of a round, but for events: each trainer writes its own."""
+    """Return the names of all files of a round.
+
+    But for events, of which each trainer writes its own, and what TensorFlow leaves of a file
+    that it was writing when it was killed.
+    """
     found = [uri.removeprefix(run.round(1)) for uri in storage.list_files(run.round(1))]
-    return [name for name in found if "events.out" not in name]
+    return [name for name in found if "events.out" not in name and ".tmp" not in name]
 
 
 def weights(run: Run) -> dict[str, str]:

@@ -199,6 +199,7 @@ def test_a_retry_after_the_job_died_unwatched_starts_another(
         process.kill()
     trainer(TRAINS)
     assert execute(again(operator), context(store)) == VALUE
+    assert list(tmp_path.glob("boxloop-*")) == []
 
 
 def test_a_job_that_failed_for_good_while_unwatched_is_not_tried_again(
