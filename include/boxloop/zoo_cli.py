@@ -20,10 +20,11 @@ from boxloop.zoo import STUDY, find_model, model_names
 COLUMNS = ("model", "task", "weights", "px", "COCO", "MB", "img/s", "minutes")
 TABLE_WIDTH = 80  # of all columns; less than that is shown as a list
 NOTES = """
-weights   what they were trained on; *: give their file's sha256 first, docs/zoo.md
-COCO      AP in percent, as published for the closest model; --json has the source
+weights   trained on; *: give their file's sha256 first, see docs/zoo.md
+COCO      AP in percent, published for the closest model; source: --json
 MB, img/s (detecting), minutes (1,000 training steps of 16 images)
-          measured on this machine by `boxloop zoo measure MODEL`"""
+          measured on this machine by `boxloop zoo measure MODEL`
+"""
 
 
 def add_commands(commands: Any) -> None:
@@ -85,7 +86,7 @@ def _print(entries: list[Entry]) -> None:
     else:
         console.width = TABLE_WIDTH
         console.print(_table(rows))
-    console.print(NOTES)
+    sys.stdout.write(NOTES)
 
 
 def _table(rows: list[tuple[str, ...]]) -> Table:
