@@ -41,14 +41,18 @@ def step_command(
         round_number: from 1.
         shard: which part of the candidate pool, from 0.
         num_shards: parts of the candidate pool.
-        python: the interpreter; by default $BOXLOOP_PYTHON, else the one that runs this.
+        python: the interpreter; by default `interpreter()`.
     """
-    interpreter = python or os.environ.get("BOXLOOP_PYTHON") or sys.executable
-    command = [interpreter, "-m", "boxloop", "step", task]
+    command = [python or interpreter(), "-m", "boxloop", "step", task]
     command += ["--run", run_uri, "--round", str(round_number)]
     if num_shards > 1:
         command += ["--shard", str(shard), "--num-shards", str(num_shards)]
     return command
+
+
+def interpreter() -> str:
+    """Return the Python that has TensorFlow: $BOXLOOP_PYTHON, else the one that runs this."""
+    return os.environ.get("BOXLOOP_PYTHON") or sys.executable
 
 
 def parse_progress(line: str) -> dict[str, Any] | None:

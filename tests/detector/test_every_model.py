@@ -34,11 +34,14 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def forget_models() -> Iterator[None]:
+def light_tensorflow() -> Iterator[None]:
+    """Do not optimise graphs that run once, and forget them."""
     import tensorflow as tf
 
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     yield
-    tf.keras.backend.clear_session()  # else each adds to the memory of the next
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    tf.keras.backend.clear_session()
     gc.collect()
 
 
