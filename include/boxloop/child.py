@@ -52,7 +52,7 @@ def step_command(
         round_number: from 1.
         shard: which part of the candidate pool, from 0.
         num_shards: parts of the candidate pool.
-        python: the interpreter; by default $BOXLOOP_PYTHON, else the one that runs this.
+        python: the interpreter; by default `interpreter()`.
     """
     command = [python or interpreter(), "-m", "boxloop", "step", task]
     command += ["--run", run_uri, "--round", str(round_number)]

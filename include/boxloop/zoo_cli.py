@@ -12,18 +12,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from boxloop import child
 from boxloop.experiment import read_model
 from boxloop.measurement import Measurement, read_measurement
 from boxloop.train_settings import ModelConfig, WeightsConfig, check
-from boxloop.zoo import STUDY, find_model, model_names
+from boxloop.zoo import STUDY, model_names
 
 COLUMNS = ("model", "task", "weights", "px", "COCO", "MB", "img/s", "minutes")
 TABLE_WIDTH = 80  # of all columns; less than that is shown as a list
 NOTES = """
-weights   what they were trained on; *: give their file's sha256 first, docs/zoo.md
-COCO      AP in percent, as published for the closest model; --json has the source
+weights   trained on; *: give their file's sha256 first, see docs/zoo.md
+COCO      AP in percent, published for the closest model; source: --json
 MB, img/s (detecting), minutes (1,000 training steps of 16 images)
-          measured on this machine by `boxloop zoo measure MODEL`"""
+          measured on this machine by `boxloop zoo measure MODEL`
+"""
 
 
 def add_commands(commands: Any) -> None:
@@ -56,11 +58,11 @@ def _measure(options: argparse.Namespace) -> int:
     for option in ("batch_size", "steps"):
         value = getattr(options, option)
         check(value >= 1, f"--{option.replace('_', '-')} must be at least 1, got {value}")
-    name = find_model(options.model)
+    model = read_model(options.model)
     numbers = (str(options.batch_size), str(options.steps))
-    command = [sys.executable, "-m", "boxloop.detector.measure", name, *numbers]
-    run_logged(command, f"measuring {name} at batch {options.batch_size}")
-    _print([(read_model(name), read_measurement(name))])
+    command = [child.interpreter(), "-m", "boxloop.detector.measure", model.name, *numbers]
+    run_logged(command, f"measuring {model.name} (a smaller --batch-size needs less memory)")
+    _print([(model, read_measurement(model.name))])
     return 0
 
 
@@ -85,7 +87,7 @@ def _print(entries: list[Entry]) -> None:
     else:
         console.width = TABLE_WIDTH
         console.print(_table(rows))
-    console.print(NOTES)
+    sys.stdout.write(NOTES)
 
 
 def _table(rows: list[tuple[str, ...]]) -> Table:

@@ -1,7 +1,9 @@
 """Each model of the zoo is built, trained, exported and asked, small enough for seconds."""
 
+import gc
 import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,18 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("records") / "train.tfrecord"
     path.write_bytes(build_shard(example(number) for number in range(SCENES)))
     return path
+
+
+@pytest.fixture(autouse=True)
+def light_tensorflow() -> Iterator[None]:
+    """Do not optimise graphs that run once, and forget them."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    tf.keras.backend.clear_session()
+    gc.collect()
 
 
 def example(number: int) -> bytes:
@@ -60,6 +74,7 @@ def small_experiment(name: str) -> Experiment:
     settings["detection_generator"]["pre_nms_score_threshold"] = 0.0  # whatever it sees
     if "roi_generator" in settings:
         settings["roi_generator"] |= {"num_proposals": 20, "test_num_proposals": 20}
+        settings["roi_sampler"] = settings.get("roi_sampler", {}) | {"num_sampled_rois": 16}
     train = TrainConfig(
         steps=1, batch_size=SCENES, warmup_steps=0, learning_rate=1e-3, start="nothing"
     )
