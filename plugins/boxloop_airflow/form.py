@@ -8,6 +8,9 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from boxloop.train_settings import STARTS
+from boxloop.zoo import model_names
+
 RUN, DATA, TRAINING, ORACLE = "Run", "Data", "Training", "Oracle"
 PARAMS = {
     "experiment": Param(
@@ -84,9 +87,20 @@ PARAMS = {
     "model": Param(
         None,
         type=["null", "string"],
+        examples=model_names(),
         title="Model",
-        description="Name of a file in configs/models, without .yaml. Larger models are more "
-        "exact, slower, and take more memory.",
+        description="Name of a file in configs/models, without .yaml; `boxloop zoo` compares them. "
+        "Larger models are more exact, slower, and take more memory.",
+        section=TRAINING,
+    ),
+    "start": Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *STARTS],
+        title="Start of a round",
+        description="Weights that a round begins with. previous_round goes on from the round "
+        "before; the others begin anew each time, from a pretrained detector, a pretrained "
+        "backbone or nothing, and need more steps for the same result.",
         section=TRAINING,
     ),
     "resume": Param(
@@ -117,6 +131,7 @@ OVERRIDES = {
     "rounds": "rounds",
     "steps": "train.steps",
     "model": "model",
+    "start": "train.start",
     "min_score": "oracle.min_score",
 }
 """Param to the setting of the experiment file that it overrides."""
