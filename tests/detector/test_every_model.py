@@ -23,6 +23,11 @@ pytestmark = [
 ]
 
 SCENES = 2
+FEW = {
+    "roi_generator": {"num_proposals": 20, "test_num_proposals": 20},
+    "roi_sampler": {"num_sampled_rois": 16},
+    "detection_head": {"num_convs": 1, "fc_dims": 64},
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +77,8 @@ def small_experiment(name: str) -> Experiment:
     settings = model.overrides["task"]["model"]
     model.input_size[:] = [128, 128]
     settings["detection_generator"]["pre_nms_score_threshold"] = 0.0  # whatever it sees
-    if "roi_generator" in settings:
-        settings["roi_generator"] |= {"num_proposals": 20, "test_num_proposals": 20}
-        settings["roi_sampler"] = settings.get("roi_sampler", {}) | {"num_sampled_rois": 16}
+    if model.task != "RetinaNet":
+        settings |= {name: settings.get(name, {}) | FEW[name] for name in FEW}
     train = TrainConfig(
         steps=1, batch_size=SCENES, warmup_steps=0, learning_rate=1e-3, start="nothing"
     )

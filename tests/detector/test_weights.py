@@ -77,6 +77,25 @@ def test_the_next_round_begins_with_all_that_was_saved(
     assert _differing(model, trained) == []
 
 
+def test_a_head_without_a_decoder_is_restored_too(tmp_path: Path) -> None:
+    from boxloop.detector.weights import read, save
+
+    spinenet = {"type": "spinenet_mobile", "spinenet_mobile": {"model_id": "49XS"}}
+    head = {"num_convs": 1, "num_filters": 8}
+    levels = {"min_level": 3, "max_level": 7}
+    settings = {"backbone": spinenet, "decoder": {"type": "identity"}, "head": head, **levels}
+    settings["norm_activation"] = {"use_sync_bn": False}
+
+    def build() -> Any:
+        return _build(CLASSES, "retinanet_mobile_coco", {"input_size": [128, 128, 3], **settings})
+
+    model, other = build(), build()
+    model.head(model.backbone.output)
+    save(model, tmp_path)
+    assert read(other, tmp_path) == len(model.variables)
+    assert _differing(model, other) == []
+
+
 def test_the_same_weights_are_saved_as_the_same_bytes(
     trained: Any, saved: Path, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def read(model: tf_keras.Model, path: Path) -> int:
     Raises:
         ValueError: if they are of another model.
     """
+    _build_head(model)
     return _restore(model.checkpoint_items, find_checkpoint(path), "the detector")
 
 
@@ -151,6 +152,14 @@ def _make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
                 raise
 
 
+def _build_head(model: tf_keras.Model) -> None:
+    """Give a head its variables, which Model Garden leaves to the first call without a decoder."""
+    head = getattr(model, "head", None)
+    if head is not None and not head.variables:
+        features = model.backbone.output
+        head(features if model.decoder is None else model.decoder(features))
+
+
 def _restore(items: Mapping[str, Any], prefix: str, what: str) -> int:
     """Restore every variable of some modules from a checkpoint, or say which one it lacks."""
     variables = [v for module in tf.nest.flatten(dict(items)) for v in module.variables]
@@ -172,6 +181,8 @@ def _restore(items: Mapping[str, Any], prefix: str, what: str) -> int:
 
 def _restore_all_but_classes(model: tf_keras.Model, trained: tf_keras.Model, prefix: str) -> int:
     """Restore what does not depend on the number of classes, by way of a model that has theirs."""
+    _build_head(model)
+    _build_head(trained)
     _restore(trained.checkpoint_items, prefix, "the pretrained detector")
     new = []
     for variable, value in zip(model.variables, trained.variables, strict=True):
