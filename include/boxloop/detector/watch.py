@@ -94,7 +94,7 @@ class Watch:
             self._on_checkpoint()
 
     def _save_and_stop(self, step: int) -> None:
-        self._runner.checkpoint_manager.save(checkpoint_number=step)
+        self._runner.checkpoint_manager.save(checkpoint_number=step, check_interval=False)
         self._on_checkpoint()
         log.info("Stopped at step %d, saved: the same task goes on from there", step)
         raise SystemExit(STOPPED)
