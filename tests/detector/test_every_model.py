@@ -2,7 +2,6 @@
 
 import gc
 import io
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,8 +100,7 @@ def test_model_takes_a_step_is_exported_and_detects(name: str, shard: Path, tmp_
         seed=1,
         on_checkpoint=lambda: None,
     )
-    assert math.isfinite(result["loss"])
-    assert result["loss"] > 0
+    assert result == {"steps": 1}
 
     export(
         experiment,

@@ -139,6 +139,5 @@ def test_a_loss_that_is_no_number_names_step_images_and_what_to_do(
 )
 def test_settings_train(train: Train, tmp_path: Path, settings: dict[str, Any]) -> None:
     overrides = {f"train.{name}": value for name, value in settings.items()}
-    result = train(tmp_path, {"train.steps": 2, "train.warmup_steps": 0, **overrides})
-    assert result["steps"] == 2
-    assert np.isfinite(result["loss"])
+    assert train(tmp_path, {"train.steps": 2, "train.warmup_steps": 0, **overrides})["steps"] == 2
+    assert all(np.isfinite(value).all() for value in weights(tmp_path).values())

@@ -62,7 +62,7 @@ def train(
         on_checkpoint: called after each checkpoint.
 
     Returns:
-        {"steps": int, "loss": float or None, that of the last steps}.
+        {"steps": int}, the same however often the training was killed and resumed.
 
     Raises:
         FloatingPointError: if the loss is no finite number, or has run away.
@@ -83,9 +83,9 @@ def train(
             is_stopped=is_stopped,
         )
         for leg in _legs(experiment.train, last_step(model_dir)):
-            runner, loss = training.run(leg)
+            runner = training.run(leg)
         training.write_result(runner.trainer, weights_dir)
-    return {"steps": experiment.train.total_steps, "loss": loss}
+    return {"steps": experiment.train.total_steps}
 
 
 def last_step(model_dir: Path) -> int:
@@ -127,8 +127,8 @@ class _Training:
     on_checkpoint: Callable[[], None]
     is_stopped: threading.Event
 
-    def run(self, leg: _Leg) -> tuple[train_lib.OrbitExperimentRunner, float | None]:
-        """Train one leg to its end; return its runner and the loss of its last steps."""
+    def run(self, leg: _Leg) -> train_lib.OrbitExperimentRunner:
+        """Train one leg to its end; return its runner."""
         train = self.experiment.train
         runner = self._build_runner(leg)
         controller = runner.controller
@@ -143,7 +143,7 @@ class _Training:
             if self._evaluates:
                 controller.evaluate(steps=-1)
         self.on_checkpoint()
-        return runner, watch.loss
+        return runner
 
     def write_result(self, trainer: Any, folder: Path) -> None:
         """Write the detector that all was for: the best, the averaged or the last weights."""

@@ -50,7 +50,6 @@ class Watch:
         self._checkpoint = runner.checkpoint_manager.latest_checkpoint
         self._stopwatch = Stopwatch()
         self._first_loss: float | None = None
-        self.loss: float | None = None
 
     def __call__(self, logs: dict[str, Any]) -> None:
         """Tell progress, hand on a new checkpoint, and save and stop if asked to.
@@ -60,11 +59,11 @@ class Watch:
             SystemExit: with code STOPPED, after a SIGTERM.
         """
         step = int(self._runner.trainer.global_step.numpy())
-        self.loss = float(logs["total_loss"])
+        loss = float(logs["total_loss"])
         self._check(step, float(logs["model_loss"]))
         speed = self._stopwatch.rate((step - self.step) * self._train.batch_size)
         self.step = step
-        tell(step=step, steps=self._train.total_steps, images_per_second=speed, loss=self.loss)
+        tell(step=step, steps=self._train.total_steps, images_per_second=speed, loss=loss)
         with self._runner.controller.summary_manager.summary_writer().as_default():
             tf.summary.scalar("images_per_second", speed, step=step)
         self._pass_on_checkpoint()
