@@ -54,9 +54,10 @@ def evaluate(
     runner = train_lib.OrbitExperimentRunner(
         tf.distribute.get_strategy(), task, "eval", config, str(events_dir)
     )
-    use_evaluator(task, class_names)
+    evaluator = use_evaluator(task, class_names)
+    runner.trainer.global_step.assign(experiment.train.total_steps)  # for TensorBoard
     logs = runner.controller.evaluate(steps=-1)
-    events.write_pictures(runner, class_names)
+    events.write_pictures(runner, evaluator.first_results, class_names)
     by_class = {
         name: logs.get(f"AP50/{class_id}") for class_id, name in enumerate(class_names, start=1)
     }
@@ -67,9 +68,11 @@ def evaluate(
     }
 
 
-def use_evaluator(task: Any, class_names: Sequence[str]) -> None:
+def use_evaluator(task: Any, class_names: Sequence[str]) -> Evaluator:
     """Let a Model Garden task that is set up for evaluation report our figures."""
-    task.coco_metric = Evaluator(class_names)
+    evaluator = Evaluator(class_names)
+    task.coco_metric = evaluator
+    return evaluator
 
 
 class Evaluator(coco_evaluator.COCOEvaluator):  # type: ignore[misc]
@@ -78,11 +81,16 @@ class Evaluator(coco_evaluator.COCOEvaluator):  # type: ignore[misc]
     def __init__(self, class_names: Sequence[str]) -> None:
         super().__init__(annotation_file=None, include_mask=False, per_category_metrics=True)
         self._class_names = list(class_names)
+        self.first_results: list[ImageResult] = []
+        """Of the first batch, boxes in pixels of the image: ymin, xmin, ymax, xmax."""
 
     def evaluate(self) -> dict[str, float]:
         """Return COCO's figures, and PASCAL's under their own names."""
-        metrics: dict[str, float] = super().evaluate()
-        return metrics | pascal_metrics(list(self._results()), self._class_names)
+        results = list(self._results())
+        self.first_results = results[: len(self._predictions["source_id"][0])]
+        pascal = pascal_metrics(results, self._class_names)
+        metrics: dict[str, float] = super().evaluate()  # turns the boxes it keeps into COCO's form
+        return metrics | pascal
 
     def _results(self) -> Iterator[ImageResult]:
         truths, found = _joined(self._groundtruths), _joined(self._predictions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,46 +11,46 @@ from official.core import train_lib
 from official.vision.ops import preprocess_ops
 from PIL import Image, ImageDraw
 
+from boxloop.evaluation.pascal import ImageResult
+
 NUM_PICTURES = 8
 MIN_SCORE = 0.25  # fainter detections would hide the picture
 COLOUR = "#00c2a8"
 
 
-def write_pictures(runner: train_lib.OrbitExperimentRunner, class_names: Sequence[str]) -> None:
-    """Write the first images of the evaluation with the detections drawn on them.
+def write_pictures(
+    runner: train_lib.OrbitExperimentRunner,
+    results: Sequence[ImageResult],
+    class_names: Sequence[str],
+) -> None:
+    """Write the first images of an evaluation with the detections drawn on them.
 
     Args:
-        runner: set up to evaluate.
+        runner: has evaluated.
+        results: of the first images, in order; boxes ymin, xmin, ymax, xmax in their own pixels.
         class_names: in the order of their ids.
     """
-    task, model = runner.trainer.task, runner.trainer.model
-    data = task.build_inputs(runner.params.task.validation_data)
-    images, labels = next(iter(data.unbatch().batch(NUM_PICTURES)))
-    outputs = model(
-        images,
-        anchor_boxes=labels["anchor_boxes"],
-        image_shape=labels["image_info"][:, 1, :],
-        training=False,
+    data = runner.trainer.task.build_inputs(runner.params.task.validation_data)
+    images, labels = next(iter(data))
+    pixels = images[:NUM_PICTURES] * preprocess_ops.STDDEV_RGB + preprocess_ops.MEAN_RGB
+    pixels = tf.cast(tf.clip_by_value(pixels, 0, 255), tf.uint8).numpy()
+    scales = np.tile(labels["image_info"][:, 2], 2)  # of an image to the model's input
+    pictures = np.stack(
+        [_draw(*one, class_names) for one in zip(pixels, scales, results, strict=False)]
     )
-    pictures = np.stack([_draw(*one, class_names) for one in _each(images, outputs)])
     with runner.controller.eval_summary_manager.summary_writer().as_default():
-        tf.summary.image("detections", pictures, step=runner.trainer.global_step, max_outputs=99)
+        tf.summary.image(
+            "detections", pictures, step=runner.trainer.global_step, max_outputs=NUM_PICTURES
+        )
 
 
-def _each(images: Any, outputs: dict[str, Any]) -> Iterator[tuple[Any, Any, Any, Any]]:
-    names = ("detection_boxes", "detection_classes", "detection_scores")
-    pixels = images * preprocess_ops.STDDEV_RGB + preprocess_ops.MEAN_RGB
-    pixels = tf.cast(tf.clip_by_value(pixels, 0, 255), tf.uint8)
-    return zip(pixels.numpy(), *(outputs[name].numpy() for name in names), strict=True)
-
-
-def _draw(pixels: Any, boxes: Any, ids: Any, scores: Any, class_names: Sequence[str]) -> Any:
+def _draw(pixels: Any, scale: Any, result: ImageResult, class_names: Sequence[str]) -> Any:
     """Return an image with its detections, as an array of its shape."""
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
-    for (top, left, bottom, right), class_id, score in zip(boxes, ids, scores, strict=True):
+    for box, class_id, score in zip(result.boxes * scale, result.ids, result.scores, strict=True):
+        top, left, bottom, right = box.tolist()
         if score >= MIN_SCORE and top < bottom and left < right:
             draw.rectangle((left, top, right, bottom), outline=COLOUR)
-            name = class_names[int(class_id) - 1]
-            draw.text((left + 2, top), f"{name} {score:.2f}", fill=COLOUR)
+            draw.text((left + 2, top), f"{class_names[class_id - 1]} {score:.2f}", fill=COLOUR)
     return np.asarray(image)
