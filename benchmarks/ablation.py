@@ -25,9 +25,10 @@ from boxloop.child import Child, step_command
 from boxloop.experiment import experiment_yaml, read_experiment
 from boxloop.ledger import ROUND_TASKS
 
-IGNORE = {"train.ignore_doubtful": True}
+PLAIN = {"train.balance_classes": False}
+IGNORE = {**PLAIN, "train.ignore_doubtful": True}
 ARMS: dict[str, Mapping[str, Any]] = {
-    "as in the study": {"train.ignore_doubtful": False},
+    "as in the study": {**PLAIN, "train.ignore_doubtful": False},
     "ignore doubtful": IGNORE,
     "ignore, class alone": {**IGNORE, "train.box_loss_on_adopted": False},
     "ignore, balanced": {**IGNORE, "train.balance_classes": True},

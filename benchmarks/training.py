@@ -155,7 +155,6 @@ def read_inputs(run: Run) -> None:
     """Read batches as training does, and train on none of them."""
     from official.core import task_factory
 
-    from boxloop.detector import targets
     from boxloop.detector.inputs import Inputs, build_inputs
     from boxloop.progress import tell
 
@@ -163,7 +162,7 @@ def read_inputs(run: Run) -> None:
     train = read_experiment(run.experiment).train
     inputs = Inputs(config=train, class_counts=[1] * (config.task.model.num_classes - 1), seed=1)
     build = task_factory.get_task(config.task).build_inputs
-    batches = build_inputs(build, inputs, targets.retinanet_labels, config.task.train_data)
+    batches = build_inputs(build, inputs, config.task.train_data, is_rcnn=False)
     for step, _ in enumerate(batches.take(train.steps), start=1):
         if step % 10 == 0:
             tell(step=step, steps=train.steps, images_per_second=0)

@@ -114,8 +114,8 @@ class DeviceConfig:
     """What the arithmetic runs on."""
 
     strategy: str = "one_device"
-    """one_device; mirrored (all GPUs of this machine); multi_worker (machines, by TF_CONFIG);
-    tpu."""
+    """one_device; mirrored (all GPUs of this machine); tpu; or multi_worker, which Model Garden
+    sets up from TF_CONFIG, but no launcher starts the workers yet."""
     precision: str = "float32"
     """float32, mixed_float16 (GPUs) or mixed_bfloat16 (TPUs, new GPUs): half the memory."""
     xla: bool = False
@@ -137,7 +137,7 @@ class TrainConfig:
     steps: int = 200
     """Optimiser steps a round; time grows in proportion."""
     images: int | None = None
-    """Instead of steps: images seen a round, so that another batch size changes nothing else."""
+    """Images seen a round; where it is given, steps is not looked at."""
     batch_size: int = 16
     """Images a step, over all devices; memory grows in proportion."""
     learning_rate: float = 0.05
@@ -162,7 +162,7 @@ class TrainConfig:
     """Evaluate on the validation split every so many steps, for TensorBoard and keep: best."""
     keep: str = "last"
     """The checkpoint that becomes the round's detector: last, or best by validation mAP@0.5."""
-    balance_classes: bool = False
+    balance_classes: bool = True
     """Show images of rare classes more often (repeat-factor sampling)."""
     box_loss_on_adopted: bool = True
     """Off: adopted boxes teach the class alone, and people's boxes alone teach where to draw."""
@@ -210,6 +210,11 @@ class TrainConfig:
         check(
             self.keep == "last" or self.evaluate_every is not None,
             "train.keep: best needs train.evaluate_every, such as 100 steps",
+        )
+        check(
+            self.evaluate_every is None or self.device.precision == "float32",
+            "train.evaluate_every needs train.device.precision float32: Model Garden's suppression "
+            f"of overlaps takes nothing else, got {self.device.precision}",
         )
         check(
             self.ema == 0 or self.device.precision != "mixed_float16",

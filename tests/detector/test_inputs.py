@@ -12,6 +12,9 @@ def test_rare_classes_are_read_more_often() -> None:
     # the median class counts 100: a quarter of it is read twice as often
     np.testing.assert_allclose(repeat_factors([400, 100, 25]), [1, 1, 2])
     np.testing.assert_allclose(repeat_factors([0, 4, 4]), [2, 1, 1])
+    np.testing.assert_allclose(
+        repeat_factors([0, 0, 0, 4, 400]), [200**0.5] * 3 + [50.5**0.5, 1], rtol=0.01
+    )
 
 
 def test_records_repeat_by_their_rarest_class(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
+import math
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -83,20 +85,33 @@ def test_a_backbone_frozen_for_some_steps_learns_in_the_rest(train: Train, tmp_p
     assert not np.array_equal(backbone("at first"), backbone("start"))
 
 
-def test_averaged_and_best_weights_become_the_detector(train: Train, tmp_path: Path) -> None:
-    base = {**SETTINGS, "train.steps": 20, "train.freeze_backbone": True}
-    best = {**base, "train.keep": "best", "train.evaluate_every": 10}
-    for name, settings in (
-        ("last", base),
-        ("averaged", {**base, "train.ema": 0.9}),
-        ("best", best),
-    ):
-        train(tmp_path / name, settings)
-    last = weights(tmp_path / "last")
-    assert not same(weights(tmp_path / "averaged"), last)
-    values = scalars(tmp_path / "best")["PascalBoxes_Precision/mAP@0.5IOU"]
-    assert len(values) == 2
-    assert same(weights(tmp_path / "best"), last) == (values[1] > values[0])
+def test_the_average_follows_from_where_training_began(train: Train, tmp_path: Path) -> None:
+    slow = {"train.steps": 12, "train.freeze_backbone": 6, "train.ema": 0.9999}
+    train(
+        tmp_path / "start", {"train.steps": 2, "train.warmup_steps": 1, "train.learning_rate": 1e-9}
+    )
+    train(tmp_path / "averaged", slow)
+    start, averaged = weights(tmp_path / "start"), weights(tmp_path / "averaged")
+    kernels = [name for name in start if "backbone" in name and start[name].ndim == 4]
+    distances = [np.abs(averaged[name] - start[name]).max() for name in kernels]
+    assert 0 < max(distances) < 0.1 * max(np.abs(start[name]).max() for name in kernels)
+
+
+def test_the_best_weights_become_the_detector_though_training_was_stopped(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SETTINGS, "train.steps": 20, "train.keep": "best", "train.evaluate_every": 10}
+    settings |= {"train.ema": 0.9, "train.freeze_backbone": True}
+    train(tmp_path / "whole", settings)
+    KillAt(10, monkeypatch)  # before the evaluation of that step
+    with pytest.raises(SystemExit):
+        train(tmp_path / "stopped", settings)
+    monkeypatch.undo()
+    train(tmp_path / "stopped", settings)
+    assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
+    found = [scalars(tmp_path / name)["AP50"] for name in ("whole", "stopped")]
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
 
 
 def test_tensorboard_gets_losses_speed_rate_and_metrics(train: Train, tmp_path: Path) -> None:
@@ -118,6 +133,35 @@ def test_a_loss_that_is_no_number_names_step_images_and_what_to_do(
     assert "the loss is not a finite number at step" in str(error.value)
     assert 1 <= str(error.value).count("scene_000") <= 4  # a batch, which may show one twice
     assert "lower train.learning_rate (now 1e+30)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("logs", "message"),
+    [
+        pytest.param({"model_loss": 250.0}, "the loss is 250 at step 20, and was 2", id="ran away"),
+        pytest.param({"box_loss": 0.0}, "from step 10 to 20: no box meets an anchor", id="no box"),
+        pytest.param({"model_loss": math.nan}, "not a finite number at step 20", id="no number"),
+    ],
+)
+def test_a_loss_that_makes_no_sense_stops_the_training(
+    logs: dict[str, float], message: str
+) -> None:
+    import threading
+    from types import SimpleNamespace
+
+    from boxloop.detector.watch import Watch
+    from boxloop.train_settings import TrainConfig
+
+    step = SimpleNamespace(numpy=lambda: 10)
+    trainer = SimpleNamespace(global_step=step)
+    runner = SimpleNamespace(
+        trainer=trainer, checkpoint_manager=SimpleNamespace(latest_checkpoint=None)
+    )
+    watch = Watch(runner, TrainConfig(), on_checkpoint=lambda: None, is_stopped=threading.Event())
+    fine = {"total_loss": 2.0, "model_loss": 2.0, "box_loss": 0.1}
+    watch._check(10, fine)
+    with pytest.raises(FloatingPointError, match=re.escape(message)):
+        watch._check(20, {**fine, **logs})
 
 
 @pytest.mark.parametrize(

@@ -88,12 +88,13 @@ def _base_config(model: ModelConfig) -> config_definitions.ExperimentConfig:
 
 
 def _runtime(device: DeviceConfig) -> dict[str, Any]:
+    num_gpus = len(tf.config.list_physical_devices("GPU"))
     strategy = "multi_worker_mirrored" if device.strategy == "multi_worker" else device.strategy
     return {
         "distribution_strategy": strategy,
         "mixed_precision_dtype": device.precision.removeprefix("mixed_"),
         "loss_scale": "dynamic" if device.precision == "mixed_float16" else None,
-        "num_gpus": len(tf.config.list_physical_devices("GPU")),
+        "num_gpus": min(num_gpus, 1) if strategy == "one_device" else num_gpus,
         "enable_xla": device.xla,
         "tpu": device.tpu,
     }
@@ -107,8 +108,7 @@ def _trainer_settings(train: TrainConfig) -> dict[str, Any]:
         "summary_interval": min(STEPS_PER_LOOP, steps),
         "checkpoint_interval": train.checkpoint_interval,
         "max_to_keep": 1,
-        "validation_interval": train.evaluate_every or steps,
-        "validation_steps": -1,
+        "recovery_max_trials": -1,  # boxloop/detector/watch.py looks after the loss
         "best_checkpoint_export_subdir": BEST if train.keep == BEST else "",
         "best_checkpoint_eval_metric": "AP50",
         "best_checkpoint_metric_comp": "higher",

@@ -42,9 +42,10 @@ class Inputs:
 def build_inputs(
     build: Callable[..., Any],
     inputs: Inputs,
-    label_map: Callable[..., Any],
     params: Any,
     input_context: Any = None,
+    *,
+    is_rcnn: bool,
 ) -> Any:
     """Return the batches that a Model Garden task trains or validates on.
 
@@ -56,21 +57,34 @@ def build_inputs(
     Args:
         build: the task's own `build_inputs`.
         inputs: what to add.
-        label_map: `targets.retinanet_labels` or `targets.rcnn_labels`.
         params: Model Garden's DataConfig.
         input_context: which part of the batches this process is to read.
+        is_rcnn: whether the task is an R-CNN, else a RetinaNet.
     """
     if not params.is_training:
         return build(params, input_context)
-    with reader(partial(_build_reader, inputs)):
+    parse_map = partial(targets.rcnn_labels, k=inputs.k) if is_rcnn else _unchanged
+    with reader(partial(_build_reader, inputs, parse_map)):
         dataset = build(params, input_context)
-    dataset = dataset.map(partial(label_map, k=inputs.k))
+    if not is_rcnn:
+        dataset = dataset.map(partial(targets.retinanet_labels, k=inputs.k))
     if not inputs.config.deterministic:
         return dataset
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
-    return dataset.skip(inputs.skip).with_options(options)
+    return dataset.skip(inputs.skip * _batches_a_step(input_context)).with_options(options)
+
+
+def _batches_a_step(input_context: Any) -> int:
+    """Return how many batches of one pipeline a step takes: one for each replica that it feeds."""
+    if input_context is None:
+        return 1
+    return int(input_context.num_replicas_in_sync // input_context.num_input_pipelines)
+
+
+def _unchanged(images: Any, labels: Any) -> Any:
+    return images, labels
 
 
 def repeat_factors(class_counts: Sequence[int]) -> np.ndarray[Any, Any]:
@@ -81,7 +95,8 @@ def repeat_factors(class_counts: Sequence[int]) -> np.ndarray[Any, Any]:
     Source: Gupta, Dollar and Girshick, "LVIS", CVPR 2019, with the median for their threshold.
     """
     counts = np.maximum(np.asarray(class_counts, np.float64), 1)
-    factors: np.ndarray[Any, Any] = np.maximum(1.0, np.sqrt(np.median(counts) / counts))
+    median = np.median(counts[np.asarray(class_counts) > 0])
+    factors: np.ndarray[Any, Any] = np.maximum(1.0, np.sqrt(median / counts))
     return factors
 
 
@@ -97,7 +112,14 @@ def reader(make: Callable[..., Any]) -> Iterator[None]:
 
 
 def _build_reader(
-    inputs: Inputs, params: Any, *, decoder_fn: Any, parser_fn: Any, dataset_fn: Any, **others: Any
+    inputs: Inputs,
+    parse_map: Callable[..., Any],
+    params: Any,
+    *,
+    decoder_fn: Any,
+    parser_fn: Any,
+    dataset_fn: Any,
+    **others: Any,
 ) -> input_reader.InputReader:
     config = inputs.config
     return input_reader.InputReader(
@@ -110,7 +132,7 @@ def _build_reader(
             class_counts=inputs.class_counts,
             seed=inputs.seed,
         ),
-        parser_fn=partial(_parse, parser_fn),
+        parser_fn=partial(_parse, parser_fn, parse_map),
         **others,
     )
 
@@ -131,8 +153,10 @@ def decode_with_origins(
     return targets.encode_origins(decode(record), origins, k, config)
 
 
-def _parse(parse: Callable[[Any], Any], example: dict[str, Any]) -> Any:
-    images, labels = parse(example)
+def _parse(
+    parse: Callable[[Any], Any], parse_map: Callable[..., Any], example: dict[str, Any]
+) -> Any:
+    images, labels = parse_map(*parse(example))
     return images, {**labels, "source_ids": tf.strings.to_number(example["source_id"], tf.int64)}
 
 

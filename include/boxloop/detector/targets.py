@@ -77,14 +77,19 @@ def rcnn_labels(images: Any, labels: Labels, *, k: int) -> tuple[Any, Labels]:
 
     Args:
         images: passed on.
-        labels: of the R-CNN parser, batched: `anchor_boxes`, `rpn_score_targets` (1 object,
-            0 background, -1 neither) and `rpn_box_targets` by level; `gt_boxes` (batch, M, 4) and
-            `gt_classes` (batch, M), padded with -1.
+        labels: of the R-CNN parser, for one image: `anchor_boxes`, `rpn_score_targets` (1 object,
+            0 background, -1 neither) and `rpn_box_targets` by level; `gt_boxes` (M, 4) and
+            `gt_classes` (M,), padded with -1.
         k: number of classes, the background included.
     """
     scores, boxes = dict(labels["rpn_score_targets"]), dict(labels["rpn_box_targets"])
+    is_box = labels["gt_classes"] >= 0
+    ids = tf.pad(tf.boolean_mask(labels["gt_classes"], is_box), [[0, 1]])  # 0 is far away
+    places = tf.boolean_mask(labels["gt_boxes"], is_box)
+    places = tf.pad(places, [[0, 1], [0, 0]], constant_values=-9.0)
     for level in scores:
-        nearest = _nearest_ids(labels, level)
+        nearest = _nearest_ids(labels["anchor_boxes"][level], places, ids)
+        nearest = tf.reshape(nearest, tf.shape(scores[level]))
         in_doubt = (nearest == 2 * k) & (scores[level] == 1)
         scores[level] = tf.where(in_doubt, tf.cast(-1, scores[level].dtype), scores[level])
         learns_place = tf.repeat(nearest < k, 4, axis=-1)
@@ -103,7 +108,7 @@ def rcnn_losses(
         outputs: of the model; `class_targets`, and `class_targets_1` .. of a cascade, hold ids.
         labels: passed on.
     """
-    # Softmax cross entropy is 0 where the target is no class at all: that is K, of the doubtful
+    # K, of the doubtful, is no class: Model Garden weighs such a region's cross entropy with 0
     class_loss, _ = build(_with_targets(outputs, partial(_class_of, k=k)), labels)
     _, box_loss = build(_with_targets(outputs, partial(_place_of, k=k)), labels)
     return class_loss, box_loss
@@ -122,16 +127,13 @@ def _place_of(ids: Any, k: int) -> Any:
     return tf.where(ids > k, tf.zeros_like(ids), ids)
 
 
-def _nearest_ids(labels: Labels, level: str) -> Any:
-    """Return the id of the box that each anchor overlaps most, shape (batch, h, w, anchors)."""
-    shape = tf.shape(labels["rpn_score_targets"][level])
-    anchors = tf.reshape(labels["anchor_boxes"][level], [shape[0], -1, 4])
-    boxes = tf.cast(labels["gt_boxes"], anchors.dtype)
-    iou = iou_similarity.IouSimilarity()(
-        anchors, boxes, tf.zeros_like(anchors[..., :1], tf.bool), boxes[..., 3:] < 0
-    )
-    ids = tf.gather(labels["gt_classes"], tf.argmax(iou, axis=-1), batch_dims=1)
-    return tf.reshape(ids, shape)
+def _nearest_ids(anchors: Any, boxes: Any, ids: Any) -> Any:
+    """Return the id of the box that each anchor overlaps most, the last where it overlaps none."""
+    anchors = tf.reshape(anchors, [-1, 4])
+    iou = iou_similarity.IouSimilarity()(anchors, tf.cast(boxes, anchors.dtype))
+    nearest = tf.argmax(iou, axis=-1, output_type=tf.int32)
+    far = tf.size(ids) - 1
+    return tf.gather(ids, tf.where(tf.reduce_max(iou, axis=-1) > 0, nearest, far))
 
 
 def _mask(is_kept: Any, like: Any) -> Any:

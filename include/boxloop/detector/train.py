@@ -70,6 +70,8 @@ def train(
         SystemExit: after a SIGTERM, once the training is saved.
     """
     config = build_config(experiment, len(data.class_names))
+    if experiment.train.evaluate_every is not None and not data.validation:
+        log.warning("The validation split is empty: nothing to evaluate on while training")
     with stop_on_sigterm() as is_stopped, explained(experiment.train, data.train):
         training = _Training(
             experiment=experiment,
@@ -136,12 +138,14 @@ class _Training:
         controller.train_actions = (*controller.train_actions, watch)
         if step := watch.step:
             log.info("Resuming at step %d of %d", step, train.total_steps)
-        every = (train.evaluate_every if self._evaluates else None) or train.total_steps
+        every = self._every or train.total_steps
+        if step and (step % every == 0 or step == leg.end):
+            self._evaluate(controller)  # the attempt before may not have come to it
         while step < leg.end:
             step = min(leg.end, (step // every + 1) * every)
             controller.train(steps=step, checkpoint_at_completion=step == leg.end)
-            if self._evaluates:
-                controller.evaluate(steps=-1)
+            self._evaluate(controller)
+            watch.restart()
         self.on_checkpoint()
         return runner
 
@@ -156,8 +160,14 @@ class _Training:
             weights.save(trainer.model, folder)
 
     @property
-    def _evaluates(self) -> bool:
-        return self.experiment.train.evaluate_every is not None and bool(self.data.validation)
+    def _every(self) -> int | None:
+        """Steps between evaluations, None where there are none."""
+        return self.experiment.train.evaluate_every if self.data.validation else None
+
+    def _evaluate(self, controller: Any) -> None:
+        if self._every is not None:
+            with self.strategy.scope():  # moving averages are swapped in for the time being
+                controller.evaluate(steps=-1)
 
     def _build_runner(self, leg: _Leg) -> train_lib.OrbitExperimentRunner:
         """Return Model Garden's runner, its model restored or new."""
@@ -165,15 +175,16 @@ class _Training:
         train = self.experiment.train
         self.config.task.freeze_backbone = leg.is_frozen
         set_training_data(self.config, self.data.train, train=train, seed=self.seed)
-        if self._evaluates:
+        if self._every is not None:
             set_evaluation_data(self.config, self.data.validation, batch_size=train.batch_size)
         task = self._build_task(skip=max(last_step(self.model_dir), leg.start))
-        mode = "train_and_eval" if self._evaluates else "train"
+        mode = "train" if self._every is None else "train_and_eval"
         runner = train_lib.OrbitExperimentRunner(
             self.strategy, task, mode, self.config, str(self.model_dir)
         )
-        if self._evaluates:
+        if self._every is not None:
             use_evaluator(task, self.data.class_names)
+            runner.controller.eval_actions = ()  # Model Garden's would keep averages once more
         with self.strategy.scope():
             _start_averages(runner.trainer, leg)
         return runner
@@ -188,8 +199,7 @@ class _Training:
             skip=skip,
         )
         is_rcnn = isinstance(task.task_config, maskrcnn.MaskRCNNTask)
-        label_map = targets.rcnn_labels if is_rcnn else targets.retinanet_labels
-        task.build_inputs = partial(build_inputs, task.build_inputs, inputs, label_map)
+        task.build_inputs = partial(build_inputs, task.build_inputs, inputs, is_rcnn=is_rcnn)
         if is_rcnn:
             build = task._build_frcnn_losses
             task._build_frcnn_losses = partial(targets.rcnn_losses, build, inputs.k)

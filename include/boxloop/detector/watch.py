@@ -20,6 +20,7 @@ import tensorflow as tf
 from official.core import train_lib
 
 from boxloop.child import STOPPED
+from boxloop.detector.config import STEPS_PER_LOOP
 from boxloop.progress import Stopwatch, tell
 from boxloop.train_settings import TrainConfig
 
@@ -60,7 +61,7 @@ class Watch:
         """
         step = int(self._runner.trainer.global_step.numpy())
         loss = float(logs["total_loss"])
-        self._check(step, float(logs["model_loss"]))
+        self._check(step, logs)
         speed = self._stopwatch.rate((step - self.step) * self._train.batch_size)
         self.step = step
         tell(step=step, steps=self._train.total_steps, images_per_second=speed, loss=loss)
@@ -70,15 +71,22 @@ class Watch:
         if self._is_stopped.is_set():
             self._save_and_stop(step)
 
-    def _check(self, step: int, model_loss: float) -> None:
+    def restart(self) -> None:
+        """Leave the time since the last steps out of the speed."""
+        self._stopwatch = Stopwatch()
+
+    def _check(self, step: int, logs: dict[str, Any]) -> None:
+        model_loss = float(logs["model_loss"])
+        box_loss = float(logs["rpn_box_loss" if "rpn_box_loss" in logs else "box_loss"])
         if self._first_loss is None:
             self._first_loss = model_loss
         if not math.isfinite(model_loss):
             raise FloatingPointError(f"{_NOT_FINITE} at step {step}: {advice(self._train)}")
-        if model_loss == 0:
+        is_whole = step - self.step >= STEPS_PER_LOOP and self._train.box_loss_on_adopted
+        if box_loss == 0 and is_whole:
             raise FloatingPointError(
-                f"the loss is 0 at step {step}: no box meets an anchor; look at the boxes "
-                "(boxloop data show) and at the model's anchor sizes"
+                f"the loss of boxes is 0 from step {self.step} to {step}: no box meets an anchor; "
+                "look at the boxes (boxloop train --show-augmented) and at the model's anchor sizes"
             )
         if model_loss > BLOW_UP * self._first_loss:
             raise FloatingPointError(
