@@ -40,11 +40,12 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def light_tensorflow() -> Iterator[None]:
     """Do not optimise graphs that run once, and forget them."""
     import tensorflow as tf
+    import tf_keras
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     yield
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-    tf.keras.backend.clear_session()
+    tf_keras.backend.clear_session()
     gc.collect()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from official.core import task_factory
 from official.vision.ops import box_ops, preprocess_ops
 
@@ -57,7 +58,7 @@ def show(
         class_counts: how frequent each class is.
         count: images to show.
     """
-    tf.keras.utils.set_random_seed(experiment.seed)
+    tf_keras.utils.set_random_seed(experiment.seed)
     num_classes = len(class_names) + 1
     pipeline = _pipeline(experiment, shards, num_classes)
     records = tf.data.TFRecordDataset([str(shard) for shard in shards])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+import tf_keras
 from official.common import distribute_utils
 from official.core import task_factory, train_lib
 from official.modeling import optimization, performance
@@ -171,7 +172,7 @@ class _Training:
 
     def _build_runner(self, leg: _Leg) -> train_lib.OrbitExperimentRunner:
         """Return Model Garden's runner, its model restored or new."""
-        tf.keras.utils.set_random_seed(self.seed)  # each leg, so that one resumed is the same
+        tf_keras.utils.set_random_seed(self.seed)  # each leg, so that one resumed is the same
         train = self.experiment.train
         self.config.task.freeze_backbone = leg.is_frozen
         set_training_data(self.config, self.data.train, train=train, seed=self.seed)
