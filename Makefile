@@ -1,5 +1,5 @@
 # make demo     seven rounds of active learning in an Airflow of its own: about eleven minutes
-# make test     linters, types and every test: about ten minutes
+# make test     linters, types and every test: about half an hour
 # make check    linters, types and the fast tests: under three minutes
 # make airflow  keep Airflow up, for your own data; Ctrl-C stops it
 # make clean    remove the environment, Airflow's home and caches, but no run (.boxloop stays)

@@ -304,12 +304,14 @@ def upload_folder(folder: Path, uri: str, *, last: str | None = None) -> None:
     Args:
         folder: where the files are.
         uri: where they go.
-        last: name of the file that tells readers of gs:// that all the others are there.
+        last: name of the file, in whatever sub-folder, that tells readers of gs:// that the others
+            are there.
     """
     if is_remote(uri):
-        names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-        _upload_to_bucket(folder, uri, [name for name in names if name != last])
-        _upload_to_bucket(folder, uri, [name for name in names if name == last])
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        for is_last in (False, True):
+            names = [str(p.relative_to(folder)) for p in paths if (p.name == last) is is_last]
+            _upload_to_bucket(folder, uri, names)
     elif folder.resolve() != Path(uri).resolve():
         shutil.copytree(folder, uri, dirs_exist_ok=True)
 
