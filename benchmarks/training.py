@@ -33,7 +33,12 @@ from boxloop.ledger import task_value
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 EXPERIMENT = "configs/experiments/demo.yaml"
-SETTINGS = {"model": "retinanet_mobilenetv2", "train.start": "nothing", "rounds": 1}
+SETTINGS = {
+    "model": "retinanet_mobilenetv2",
+    "train.start": "nothing",
+    "train.freeze_backbone": False,
+    "rounds": 1,
+}
 BATCH = 16
 
 
@@ -107,7 +112,7 @@ def run_operator(run: Run, on_line: Callable[[str], None]) -> None:
     progress.Display.__call__ = show_and_tell  # type: ignore[method-assign]
     names = ("dag_id", "run_id", "task_id")
     ti = SimpleNamespace(
-        **dict.fromkeys(names, "benchmark"), map_index=0, try_number=1, max_tries=0
+        **dict.fromkeys(names, "benchmark"), map_index=0, try_number=1, max_tries=0, stats_tags={}
     )
     operator.execute({"ti": ti, "task_state_store": None})  # type: ignore[typeddict-item]
     progress.Display.__call__ = show  # type: ignore[method-assign]
