@@ -147,14 +147,17 @@ def test_parse_progress(line: str, progress: dict[str, int] | None) -> None:
     assert parse_progress(line) == progress
 
 
-def test_step_command_names_a_shard_only_where_there_are_several(tmp_path: Path) -> None:
+def test_step_command_names_a_shard_only_where_there_are_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOXLOOP_PYTHON", "py")
     start = ["py", "-m", "boxloop", "step"]
     run_uri = str(tmp_path)
-    assert step_command("train", run_uri, 3, python="py") == [
+    assert step_command("train", run_uri, 3) == [
         *[*start, "train"],
         *["--run", run_uri, "--round", "3"],
     ]
-    assert step_command("predict", run_uri, 3, 1, 4, python="py") == [
+    assert step_command("predict", run_uri, 3, 1, 4) == [
         *[*start, "predict"],
         *["--run", run_uri, "--round", "3", "--shard", "1", "--num-shards", "4"],
     ]

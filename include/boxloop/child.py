@@ -41,8 +41,6 @@ def step_command(
     round_number: int,
     shard: int = 0,
     num_shards: int = 1,
-    *,
-    python: str | None = None,
 ) -> list[str]:
     """Return the command line that runs one task of a round.
 
@@ -52,9 +50,8 @@ def step_command(
         round_number: from 1.
         shard: which part of the candidate pool, from 0.
         num_shards: parts of the candidate pool.
-        python: the interpreter; by default `interpreter()`.
     """
-    command = [python or interpreter(), "-m", "boxloop", "step", task]
+    command = [interpreter(), "-m", "boxloop", "step", task]
     command += ["--run", run_uri, "--round", str(round_number)]
     if num_shards > 1:
         command += ["--shard", str(shard), "--num-shards", str(num_shards)]

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections import deque
@@ -21,7 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from boxloop.bucket_swap import swap_blob
+from boxloop.listing import Listing, is_hidden, list_local
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket, Client
@@ -94,7 +96,7 @@ def swap_bytes(uri: str, expected: bytes | None, data: bytes | None) -> bool:
         data: its new content, never that of an earlier time; None: delete it.
     """
     if is_remote(uri):
-        return _swap_blob(*_bucket(uri), expected, data)
+        return swap_blob(*_bucket(uri), expected, data)
     path = Path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("a") as lock:
@@ -159,32 +161,13 @@ def list_files(folder_uri: str) -> list[str]:
     return [f"{base}/{name}" for name in list_folder(folder_uri).files]
 
 
-class Listing(NamedTuple):
-    """What lies below a folder, by names below it; what is hidden is left out."""
-
-    files: list[str]
-    """Sorted; also those that a link leads to."""
-    links_out: set[str]
-    """Links that lead out of the folder, nowhere, or to another folder."""
-    locked: set[str]
-    """Folders that may not be listed."""
-
-
 def list_folder(folder_uri: str) -> Listing:
     """Return what lies below a folder; folders behind links are not followed."""
     if is_remote(folder_uri):
         bucket, key = _bucket(folder_uri.rstrip("/") + "/")
         names = _blob_names(bucket, key)
-        return Listing(sorted(name for name in names if not _is_hidden(name)), set(), set())
-    folder = Path(folder_uri).resolve()
-    found = Listing([], set(), set())
-    for name, entry in _walk(folder_uri, found.locked):
-        if _is_file(entry):
-            found.files.append(name)
-        if entry.is_symlink() and not _leads_to_file_in(folder, entry):
-            found.links_out.add(name)
-    found.files.sort()
-    return found
+        return Listing(sorted(name for name in names if not is_hidden(name)), set(), set())
+    return list_local(folder_uri)
 
 
 @contextlib.contextmanager
@@ -346,71 +329,6 @@ def _blob_names(bucket: Bucket, prefix: str) -> list[str]:
     """Return names below a prefix, less the empty objects that consoles make for folders."""
     names = [blob.name for blob in bucket.list_blobs(prefix=prefix)]
     return [name.removeprefix(prefix) for name in names if not name.endswith("/")]
-
-
-def _walk(folder: str, locked: set[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Give name and entry of all below a local folder but real folders and what is hidden.
-
-    Args:
-        folder: where to begin; nothing is given where there is none.
-        locked: gets the names of folders that may not be listed.
-    """
-    waiting = [(folder, "")]
-    while waiting:
-        path, prefix = waiting.pop()
-        try:
-            entries = list(os.scandir(path))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError:
-            locked.add(prefix.rstrip("/"))
-            continue
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((entry.path, f"{name}/"))
-            else:
-                yield name, entry
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # a link to itself
-        return False
-
-
-def _leads_to_file_in(folder: Path, link: os.DirEntry[str]) -> bool:
-    try:
-        return link.is_file() and Path(link).resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):  # a link to itself
-        return False
-
-
-def _is_hidden(relative: str) -> bool:
-    return any(part.startswith(".") for part in relative.split("/"))
-
-
-def _swap_blob(bucket: Bucket, key: str, expected: bytes | None, data: bytes | None) -> bool:
-    from google.api_core.exceptions import NotFound, PreconditionFailed
-
-    blob = bucket.get_blob(key)
-    generation = 0 if blob is None else blob.generation
-    try:
-        if (blob and blob.download_as_bytes(if_generation_match=generation)) != expected:
-            return False
-        if data is not None:
-            bucket.blob(key).upload_from_string(data, if_generation_match=generation)
-        elif blob is not None:
-            blob.delete(if_generation_match=generation)
-    except NotFound:  # deleted meanwhile
-        return False
-    except PreconditionFailed:  # written meanwhile; by us, if an answer was lost on its way here
-        found = bucket.get_blob(key)
-        return found is not None and found.download_as_bytes() == data
-    return True
 
 
 def _bucket(uri: str) -> tuple[Bucket, str]:

@@ -11,7 +11,7 @@ https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
 import google_crc32c
@@ -53,8 +53,9 @@ def encode_example(
         ValueError: if the ids do not fit, or some box lacks a value.
     """
     _check_ids(image_id, source_id, class_ids)
-    values = {"ids": class_ids, "origins": origins, "scores": scores, "weights": weights}
-    _check_counts(image_id, len(boxes), values)
+    _check_counts(
+        image_id, len(boxes), ids=class_ids, origins=origins, scores=scores, weights=weights
+    )
     image_format = b"png" if image_bytes.startswith(b"\x89PNG") else b"jpeg"
     features = {
         "image/filename": _bytes_feature([image_id.encode()]),
@@ -104,7 +105,7 @@ def _check_ids(image_id: str, source_id: int, class_ids: Sequence[int]) -> None:
         raise ValueError(f"{image_id}: class ids start at 1, got {min(class_ids)}")
 
 
-def _check_counts(image_id: str, num_boxes: int, values: Mapping[str, Sequence[object]]) -> None:
+def _check_counts(image_id: str, num_boxes: int, **values: Sequence[object]) -> None:
     for name, found in values.items():
         if len(found) != num_boxes:
             raise ValueError(f"{image_id}: {num_boxes} boxes need as many {name}: {len(found)}")

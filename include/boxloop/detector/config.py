@@ -16,7 +16,8 @@ from boxloop.train_settings import DeviceConfig, ModelConfig, TrainConfig
 
 BEST = "best"
 """Sub-folder of the checkpoint that did best on the validation split."""
-STEPS_PER_LOOP = 10  # between two looks at the loss; a power of TensorFlow's speed is its loop
+STEPS_PER_LOOP = 10
+"""Steps that TensorFlow takes by itself between two looks at the loss, and at a SIGTERM."""
 STEP_DECAY = {0.7: 0.1, 0.9: 0.01}
 """Share of the steps to the share of the learning rate from there on; schedule: step."""
 

@@ -1,0 +1,78 @@
+"""What lies below a local folder; the part of storage.py that walks it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Listing(NamedTuple):
+    """What lies below a folder, by names below it; what is hidden is left out."""
+
+    files: list[str]
+    """Sorted; also those that a link leads to."""
+    links_out: set[str]
+    """Links that lead out of the folder, nowhere, or to another folder."""
+    locked: set[str]
+    """Folders that may not be listed."""
+
+
+def list_local(path: str) -> Listing:
+    """Return what lies below a local folder, nothing where there is none."""
+    folder = Path(path).resolve()
+    found = Listing([], set(), set())
+    for name, entry in _walk(path, found.locked):
+        if _is_file(entry):
+            found.files.append(name)
+        if entry.is_symlink() and not _leads_to_file_in(folder, entry):
+            found.links_out.add(name)
+    found.files.sort()
+    return found
+
+
+def _walk(folder: str, locked: set[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Give name and entry of all below a local folder but real folders and what is hidden.
+
+    Args:
+        folder: where to begin; nothing is given where there is none.
+        locked: gets the names of folders that may not be listed.
+    """
+    waiting = [(folder, "")]
+    while waiting:
+        path, prefix = waiting.pop()
+        try:
+            entries = list(os.scandir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError:
+            locked.add(prefix.rstrip("/"))
+            continue
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((entry.path, f"{name}/"))
+            else:
+                yield name, entry
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _leads_to_file_in(folder: Path, link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_file() and Path(link).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a link to itself
+        return False
+
+
+def is_hidden(relative: str) -> bool:
+    """Whether a part of a name below a folder begins with a dot."""
+    return any(part.startswith(".") for part in relative.split("/"))
