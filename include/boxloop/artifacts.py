@@ -69,9 +69,11 @@ class Run:
         """Folder of the exported SavedModel."""
         return f"{self.round(round_number)}/model"
 
-    def detections(self, round_number: int, shard: int, num_shards: int) -> str:
-        """Detections of one shard of the candidate pool: Parquet."""
-        name = f"detections-{shard:05d}-of-{num_shards:05d}.parquet"
+    def detections(
+        self, round_number: int, shard: int, num_shards: int, part: int, digest: str
+    ) -> str:
+        """One part of the detections in one shard of the candidate pool: Parquet."""
+        name = f"detections-{shard:05d}-of-{num_shards:05d}-{part:05d}-{digest}.parquet"
         return f"{self.round(round_number)}/detections/{name}"
 
     def adoptions(self, round_number: int) -> str:

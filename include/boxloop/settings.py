@@ -97,6 +97,27 @@ class OracleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """How detections are made, in the pool and in the test images."""
+
+    engine: str = "auto"
+    """auto: TFLite on a CPU, TensorFlow on a GPU and for R-CNNs; or tflite, or tensorflow."""
+    batch_size: int = 32
+    """Images a call of TensorFlow; TFLite takes one at a time, on each core."""
+    agreement: bool = False
+    """Detect in the pool three times, also mirrored and smaller, and tell the oracle how well
+    the boxes agree."""
+
+    def __post_init__(self) -> None:
+        engines = ("auto", "tflite", "tensorflow")
+        check(
+            self.engine in engines,
+            f"predict.engine must be one of {', '.join(engines)}, got {self.engine!r}",
+        )
+        check(self.batch_size >= 1, f"predict.batch_size must be >= 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """Everything that decides a run's result, but for the versions of the code."""
 
@@ -104,6 +125,7 @@ class Experiment:
     model: ModelConfig
     data: DataConfig
     train: TrainConfig = field(default_factory=TrainConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
     oracle: OracleConfig = field(default_factory=OracleConfig)
     rounds: int = 7
     seed: int = 1

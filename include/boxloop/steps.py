@@ -6,14 +6,13 @@ it, so that a DAG can import this module at no cost.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from boxloop import storage, training
+from boxloop import origin, prediction, storage, training
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
 from boxloop.ledger import (
@@ -48,7 +47,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 CHILD_TASKS = frozenset({"train", "evaluate", "export", "predict"})  # they load TensorFlow
-PREDICT_BATCH = 32
 
 
 def run_task(
@@ -118,79 +116,80 @@ def write_tfrecords(run: Run, round_number: int) -> Value:
 
 
 def evaluate(run: Run, round_number: int) -> Value:
-    """Evaluate the round's detector on the test split."""
-    from boxloop.detector import evaluate as evaluator
+    """Evaluate the round's bundle on the test split, at the threshold best for validation."""
+    from boxloop.data.dataset import read_dataset, to_parquet
+    from boxloop.evaluation import best_threshold, evaluate_detections
 
-    shards = task_value("write_tfrecords", run.uri, round_number)["shards"]["test"]
-    with (
-        storage.local_files(shards) as files,
-        storage.local_folder(run.weights(round_number)) as weights,
-        storage.working_folder(run.events(round_number)) as events,
-    ):
-        metrics = evaluator.evaluate(
-            _read_experiment(run),
-            shards=files,
-            class_names=_class_names(run, round_number),
-            weights_dir=weights,
-            events_dir=events,
-        )
-        storage.upload_folder(events, run.events(round_number))
-    images = task_value("parse_annotations", run.uri, round_number)["splits"]["test"]
-    evaluation = {"split": "test", "images": images, **metrics}
+    experiment, dataset = _read_experiment(run), read_dataset(run.dataset(round_number))
+    names, test = _class_names(run, round_number), dataset.split("test")
+    with storage.local_folder(run.model(round_number)) as folder:
+        opened = prediction.open_bundle(folder, experiment.predict)
+        validation, _ = prediction.detect(opened, dataset.split("validation"))
+        detections, unreadable = prediction.detect(opened, test)
+    test = test[~test["image_id"].isin(unreadable)]
+    figures, images = evaluate_detections(
+        detections,
+        dataset.boxes_in(test),
+        test,
+        names,
+        threshold=best_threshold(validation, dataset.boxes_in(dataset.split("validation")), names),
+        seed=experiment.seed,
+    )
+    evaluation = {"split": "test", **figures, "unreadable": unreadable}
+    storage.write_bytes(run.evaluated_detections(round_number), to_parquet(detections))
+    storage.write_bytes(run.evaluated_images(round_number), to_parquet(images))
     storage.write_json(run.evaluation(round_number), evaluation)
+    origin.complete_bundle(run.model(round_number), evaluation)
     return evaluation
 
 
 def export(run: Run, round_number: int) -> Value:
-    """Export the round's detector as a SavedModel, with its label map."""
-    from boxloop.data.formats.label_map import build_label_map
+    """Export the round's detector as a bundle, and make sure that it detects the same."""
     from boxloop.detector import export as exporter
 
-    class_names = _class_names(run, round_number)
+    dataset_uri = run.dataset(round_number)
+    description, samples = origin.describe(run, round_number), origin.read_samples(dataset_uri)
     uri = run.model(round_number)
+    storage.delete_folder(uri)
     with (
         storage.local_folder(run.weights(round_number)) as weights,
         storage.working_folder(uri) as folder,
     ):
-        exporter.export(
+        bundle = exporter.export(
             _read_experiment(run),
-            num_classes=len(class_names),
+            class_names=_class_names(run, round_number),
             weights_dir=weights,
-            export_dir=folder,
+            folder=folder,
+            samples=samples,
+            description=description,
         )
-        (folder / "label_map.pbtxt").write_text(build_label_map(class_names))
-        storage.upload_folder(folder, uri)
-    return {"model_uri": uri}
+        storage.upload_folder(folder, uri, last="bundle.json")
+    return {"model_uri": uri, "verified": bundle["verified"], "files": sorted(bundle["files"])}
 
 
 def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Value:
-    """Detect in this shard's part of the candidate pool, dealt by a stable hash."""
-    from boxloop.data.dataset import to_parquet
-
-    candidates = _candidates(run, round_number)
-    shards = candidates["image_id"].map(lambda image_id: _shard_of(image_id, num_shards))
-    candidates = candidates[shards == shard]
-    detections, unreadable = _detect(run, round_number, candidates)
-    uri = run.detections(round_number, shard, num_shards)
-    storage.write_bytes(uri, to_parquet(detections))
-    return {
-        "detections_uri": uri,
-        "images": len(candidates),
-        "detections": len(detections),
-        "unreadable": sorted(unreadable),
-    }
+    """Detect in this shard's part of the candidate pool."""
+    return prediction.predict(
+        run,
+        round_number,
+        _candidates(run, round_number),
+        _read_experiment(run).predict,
+        shard=shard,
+        num_shards=num_shards,
+    )
 
 
 def match_labels(run: Run, round_number: int) -> Value:
     """Ask the oracle which detections are right."""
     import pandas as pd
 
-    from boxloop.data.dataset import from_parquet, to_parquet
+    from boxloop.data.dataset import DETECTION_COLUMNS, build_table, from_parquet, to_parquet
     from boxloop.oracle import label_match
 
     shards = shard_values(run.uri, round_number)
-    tables = [from_parquet(storage.read_bytes(shard["detections_uri"])) for shard in shards]
-    detections = pd.concat(tables, ignore_index=True)
+    uris = [uri for shard in shards for uri in shard["detections_uris"]]
+    tables = [from_parquet(storage.read_bytes(uri)) for uri in uris]
+    detections = pd.concat([build_table([], DETECTION_COLUMNS), *tables], ignore_index=True)
     experiment = _read_experiment(run)
     candidates = _candidates(run, round_number)
     adoptions = label_match.match_labels(
@@ -208,7 +207,7 @@ def match_labels(run: Run, round_number: int) -> Value:
         "candidates": len(adoptions),
         "adopted": int(adoptions["is_adopted"].sum()),
         "rejected": {str(reason): int(rejected[reason]) for reason in sorted(rejected.index)},
-        "unreadable": sorted(image_id for shard in shards for image_id in shard["unreadable"]),
+        "unreadable": {k: v for shard in shards for k, v in shard["unreadable"].items()},
     }
 
 
@@ -266,29 +265,6 @@ def _candidates(run: Run, round_number: int) -> pd.DataFrame:
 
     candidates = read_dataset(run.dataset(round_number)).candidates
     return candidates.iloc[:0] if _read_experiment(run).oracle.mode == NO_ORACLE else candidates
-
-
-def _detect(
-    run: Run, round_number: int, candidates: pd.DataFrame
-) -> tuple[pd.DataFrame, list[str]]:
-    from boxloop.data.dataset import DETECTION_COLUMNS, build_table
-
-    if candidates.empty:  # nothing to load TensorFlow for
-        return build_table([], DETECTION_COLUMNS), []
-    from boxloop.detector import predict as predictor
-
-    with storage.local_folder(run.model(round_number)) as folder:
-        return predictor.detect_all(
-            folder,
-            candidates["image_id"].tolist(),
-            storage.read_ahead(candidates["uri"]),
-            class_names=_class_names(run, round_number),
-            batch_size=PREDICT_BATCH,
-        )
-
-
-def _shard_of(image_id: str, num_shards: int) -> int:
-    return int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % num_shards
 
 
 def _reason_to_stop(experiment: Experiment, num_candidates: int) -> str | None:

@@ -14,16 +14,16 @@ import io
 import json
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boxloop.bucket_swap import swap_blob
 from boxloop.listing import Listing, is_hidden, list_local
+from boxloop.ordered import map_ordered
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket, Client
@@ -240,12 +240,7 @@ def read_ahead(uris: Iterable[str], *, limit: int = 64) -> Iterator[bytes]:
     if not is_remote(first):
         yield from map(read_bytes, stream)
         return
-    with ThreadPoolExecutor(readers(first)) as pool:
-        waiting = deque(pool.submit(read_bytes, uri) for uri in islice(stream, limit))
-        while waiting:
-            data = waiting.popleft().result()
-            waiting.extend(pool.submit(read_bytes, uri) for uri in islice(stream, 1))
-            yield data
+    yield from map_ordered(read_bytes, stream, threads=readers(first), limit=limit)
 
 
 def download_folder(uri: str, folder: Path) -> None:

@@ -43,6 +43,7 @@ DETECTION_COLUMNS = {
     "ymin": "float64",
     "xmax": "float64",
     "ymax": "float64",
+    "agreement": "float64",  # see boxloop/inference/agreement.py; null where nobody asked
 }
 ADOPTED = "adopted"  # detected, and right as far as the oracle knows
 DOUBTFUL = "doubtful"  # detected beside an adopted box: neither object nor background in training

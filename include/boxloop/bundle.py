@@ -1,0 +1,94 @@
+"""The folder that an export makes: a model with all that is needed to use it, and its description.
+
+bundle.json is written last and lists every file by its digest: a bundle that lacks one, or holds
+another, is not used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from boxloop import storage
+from boxloop.data.formats.label_map import parse_label_map
+from boxloop.inference.portable import SPEC, Spec
+
+LABEL_MAP = "label_map.pbtxt"
+METRICS = "metrics.json"
+FORMAT = 1
+"""Of bundle.json; raised when an older Boxloop could not read it."""
+
+
+def write_bundle(folder: Path, description: Mapping[str, Any]) -> None:
+    """Describe the files of a folder, which makes a bundle of it.
+
+    Args:
+        folder: with the model's files.
+        description: everything but the list of files.
+    """
+    names = sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != SPEC
+    )
+    files = {name: storage.digest(str(folder / name)) for name in names}
+    storage.write_json(str(folder / SPEC), {"format": FORMAT, **description, "files": files})
+
+
+def read_bundle(folder: Path) -> dict[str, Any]:
+    """Return a bundle's description, once every file is known to be the one that was exported.
+
+    Raises:
+        ValueError: if it is no bundle, a file is missing or altered, or the label map is of
+            another model.
+    """
+    try:
+        bundle = json.loads((folder / SPEC).read_text("utf-8"))
+        files, classes = dict(bundle["files"]), list(bundle["classes"])
+        Spec.read(folder)
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder} has no {SPEC}: it is no bundle of Boxloop's") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / SPEC} is damaged ({error}): export the model again") from error
+    if bundle.get("format") != FORMAT:
+        raise ValueError(f"{folder / SPEC} has format {bundle.get('format')}, {FORMAT} is needed")
+    for name, digest in files.items():
+        _check_file(folder, name, digest)
+    _check_label_map(folder, classes)
+    return dict(bundle)
+
+
+def default_threshold(folder: Path) -> float | None:
+    """Return the score above which detections are worth showing, None where nobody knows."""
+    path = folder / METRICS
+    if not path.exists():
+        return None
+    return float(json.loads(path.read_text("utf-8"))["operating"]["threshold"])
+
+
+def _check_file(folder: Path, name: str, digest: str) -> None:
+    path = Path(storage.safe_join(str(folder), name))
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: copy the whole folder anew, or export again")
+    if storage.digest(str(path)) != digest:
+        raise ValueError(f"{path} is not the file that was exported: copy the folder anew")
+
+
+def _check_label_map(folder: Path, classes: list[str]) -> None:
+    path = folder / LABEL_MAP
+    try:
+        found = parse_label_map(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): copy the folder anew") from error
+    if found != dict(enumerate(classes, start=1)):
+        raise ValueError(
+            f"{path} names {_some(list(found.values()))}, the model knows {_some(classes)}: "
+            "it is of another model"
+        )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{len(names)} classes ({shown}{', ...' if len(names) > 3 else ''})"

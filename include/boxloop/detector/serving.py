@@ -1,0 +1,190 @@
+"""A trained detector as others call it: the signatures of the exported SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from official.core import config_definitions
+from official.vision.ops import anchor, preprocess_ops
+
+SIGNATURES = ("serving_default", "image_tensor", "tf_example", "candidates")
+MAX_PARALLEL_IMAGES = 32
+
+Outputs = dict[str, Any]
+
+
+class Serving(tf.Module):  # type: ignore[misc]
+    """Detects in encoded images, in tensors and in tf.Examples.
+
+    Each of them gives, for a batch of B images and N detections at the most:
+
+    - detection_boxes, (B, N, 4): ymin, xmin, ymax, xmax in pixels of the image;
+    - detection_scores, (B, N), best first; detection_classes, (B, N), ids of the label map;
+    - num_detections, (B,): how many of the N are detections; the rest is 0.
+    """
+
+    def __init__(self, config: config_definitions.ExperimentConfig, model: Any) -> None:
+        """Wrap a model.
+
+        Args:
+            config: of the model, `apply_nms` off.
+            model: built from it, with its trained weights.
+        """
+        super().__init__()
+        self.model = model
+        self._rules = config.task.model.detection_generator
+        self._keep_aspect_ratio = config.task.train_data.parser.keep_aspect_ratio
+        self._input_size = list(config.task.model.input_size[:2])
+        self._anchors = _anchors(config.task.model)
+        frames = tf.TensorSpec([None, *self._input_size, 3], tf.float32, name="frames")
+        self.candidates = tf.function(self._candidates, input_signature=[frames])
+
+    def signatures(self) -> dict[str, Any]:
+        """Return the functions of SIGNATURES, ready for tf.saved_model.save."""
+        strings = tf.TensorSpec([None], tf.string)
+        images = tf.TensorSpec([None, None, None, 3], tf.uint8)
+        named = zip(
+            SIGNATURES,
+            (
+                self._signature(self._detect_encoded, strings, "image_bytes"),
+                self._signature(self._detect_images, images, "images"),
+                self._signature(self._detect_examples, strings, "examples"),
+                self.candidates.get_concrete_function(),
+            ),
+            strict=True,
+        )
+        return dict(named)
+
+    def _signature(self, function: Callable[[Any], Outputs], spec: Any, name: str) -> Any:
+        named = tf.TensorSpec(spec.shape, spec.dtype, name=name)
+        return tf.function(function, input_signature=[named]).get_concrete_function()
+
+    def _candidates(self, frames: Any) -> Outputs:
+        """Return boxes in the frame (B, A, 1 or C, 4) and scores (B, A, C), none dropped.
+
+        Args:
+            frames: shape (B, H, W, 3), RGB, 0 to 255.
+        """
+        count = tf.shape(frames)[0]
+        images = preprocess_ops.normalize_image(
+            frames, offset=preprocess_ops.MEAN_RGB, scale=preprocess_ops.STDDEV_RGB
+        )
+        outputs = self.model.call(
+            images=images,
+            image_shape=tf.tile(tf.constant([self._input_size], tf.float32), [count, 1]),
+            anchor_boxes={
+                level: tf.tile(boxes[None], [count, 1, 1, 1])
+                for level, boxes in self._anchors.items()
+            },
+            training=False,
+        )
+        return {"boxes": outputs["decoded_boxes"], "scores": outputs["decoded_box_scores"]}
+
+    def _detect_encoded(self, contents: Any) -> Outputs:
+        def prepare(content: Any) -> tuple[Any, Any]:
+            return self._fit(_decode(content))
+
+        return self._detect(*self._prepare_all(prepare, contents))
+
+    def _detect_images(self, images: Any) -> Outputs:
+        return self._detect(*self._prepare_all(self._fit, images))
+
+    def _detect_examples(self, examples: Any) -> Outputs:
+        feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+        return self._detect_encoded(tf.io.parse_example(examples, feature)["image/encoded"])
+
+    def _prepare_all(self, prepare: Callable[[Any], Any], inputs: Any) -> Any:
+        specs = (
+            tf.TensorSpec([*self._input_size, 3], tf.float32),
+            tf.TensorSpec([4, 2], tf.float32),
+        )
+        with tf.device("cpu:0"):
+            return tf.map_fn(
+                prepare,
+                inputs,
+                fn_output_signature=specs,
+                parallel_iterations=MAX_PARALLEL_IMAGES,
+            )
+
+    def _fit(self, pixels: Any) -> tuple[Any, Any]:
+        """Scale an image into the frame, whose rest has the mean colour."""
+        mean = tf.constant(preprocess_ops.MEAN_RGB)
+        image, info = preprocess_ops.resize_and_crop_image(
+            tf.cast(pixels, tf.float32) - mean,  # what is added at the edges is 0
+            self._input_size,
+            padded_size=self._input_size,
+            keep_aspect_ratio=self._keep_aspect_ratio,
+        )
+        return image + mean, info
+
+    def _detect(self, frames: Any, info: Any) -> Outputs:
+        candidates = self.candidates(frames)
+        boxes, scores, classes, counts = tf.image.combined_non_max_suppression(
+            candidates["boxes"],
+            candidates["scores"],
+            max_output_size_per_class=self._rules.max_num_detections,
+            max_total_size=self._rules.max_num_detections,
+            iou_threshold=self._rules.nms_iou_threshold,
+            score_threshold=self._rules.pre_nms_score_threshold,
+            clip_boxes=False,
+        )
+        is_detection = tf.sequence_mask(counts, self._rules.max_num_detections)
+        size, scale = info[:, 0:1], info[:, 2:3]
+        limit = tf.tile(size, [1, 1, 2])
+        return {
+            "detection_boxes": tf.clip_by_value(boxes / tf.tile(scale, [1, 1, 2]), 0, limit),
+            "detection_scores": scores,
+            "detection_classes": tf.where(is_detection, tf.cast(classes, tf.int32) + 1, 0),
+            "num_detections": counts,
+        }
+
+
+def _decode(content: Any) -> Any:
+    """Decode a JPEG, PNG, GIF or BMP; a JPEG by the exact transform that OpenCV takes too."""
+    pixels = tf.cond(
+        tf.io.is_jpeg(content),
+        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+    )
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def load_candidates(folder: Path, *, compiled: bool) -> Callable[[Any], tuple[Any, Any]]:
+    """Load what `Serving.candidates` does from an exported model, its outputs as a tuple.
+
+    Args:
+        folder: with the SavedModel.
+        compiled: by XLA, which takes a minute at the first call of a shape, with float16 where
+            TensorFlow knows it to be safe. For GPUs, and graphs without suppression inside.
+    """
+    if compiled:
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
+    model = tf.saved_model.load(str(folder))
+
+    @tf.function(jit_compile=compiled)
+    def candidates(frames: Any) -> tuple[Any, Any]:
+        outputs = model.signatures["candidates"](frames=frames)
+        return outputs["boxes"], outputs["scores"]
+
+    return partial(_call, model, candidates)
+
+
+def _call(model: Any, function: Callable[[Any], Any], frames: Any) -> Any:
+    del model  # its variables live as long as somebody holds it
+    return function(frames)
+
+
+def _anchors(model: Any) -> dict[str, Any]:
+    """Return the anchor boxes of each level as constants, shape (h, w, anchors * 4)."""
+    generator = anchor.build_anchor_generator(
+        min_level=model.min_level,
+        max_level=model.max_level,
+        num_scales=model.anchor.num_scales,
+        aspect_ratios=model.anchor.aspect_ratios,
+        anchor_size=model.anchor.anchor_size,
+    )
+    return {level: boxes.numpy() for level, boxes in generator(model.input_size[:2]).items()}

@@ -1,0 +1,124 @@
+"""Make sure that an exported bundle detects what the trained detector detects."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from boxloop.data.boxes import iou_matrix
+from boxloop.detector.tflite import FLOAT16, INT8
+from boxloop.inference.portable import MODEL, Array, Detector, Fitted, Found, Spec, find
+
+SAVED_MODEL = "saved_model.pb"
+
+log = logging.getLogger(__name__)
+
+
+class Tolerance(NamedTuple):
+    """What is still the same detection."""
+
+    min_iou: float
+    max_score_difference: float
+
+
+EQUAL = Tolerance(0.99, 0.01)
+ROUNDED = Tolerance(0.8, 0.1)
+TOLERANCES: Mapping[str, Tolerance] = {
+    SAVED_MODEL: EQUAL,
+    MODEL: EQUAL,
+    FLOAT16: ROUNDED,
+    INT8: ROUNDED,
+}
+"""By file of the bundle."""
+MAX_LOST: Mapping[str, float] = {SAVED_MODEL: 0.01, MODEL: 0.01, FLOAT16: 0.05}
+"""Share of the detections that a file may lack, chosen otherwise at the edge of a threshold. int8
+may lack any: what it loses is in the bundle's description, for those who want its speed."""
+
+
+def verify(
+    candidates: Any, folder: Path, images: Sequence[tuple[bytes, Fitted]]
+) -> dict[str, dict[str, float]]:
+    """Compare every model file of a bundle with the detector that it was made from.
+
+    Args:
+        candidates: of the detector: `Serving.candidates`.
+        folder: the bundle.
+        images: encoded, and in the model's frame.
+
+    Returns:
+        By file: `detections`, those of both sides together; `lost`, how many of them have no
+        partner within TOLERANCES on the other side.
+
+    Raises:
+        ValueError: if a file lacks more of them than MAX_LOST.
+    """
+    spec = Spec.read(folder)
+    outputs = candidates(tf.constant(np.stack([fitted.frame for _, fitted in images])))
+    boxes, scores = outputs["boxes"].numpy(), outputs["scores"].numpy()
+    fitted = [each for _, each in images]
+    expected = [find(b, s, f, spec) for b, s, f in zip(boxes, scores, fitted, strict=True)]
+    found = {SAVED_MODEL: _saved_model_found(folder, [content for content, _ in images])}
+    for name in (MODEL, FLOAT16, INT8):
+        if (folder / name).exists():
+            found[name] = _tflite_found(Detector(folder, name), fitted)
+    return {name: _verdict(folder / name, expected, actual) for name, actual in found.items()}
+
+
+def _verdict(path: Path, expected: Sequence[Found], actual: Sequence[Found]) -> dict[str, int]:
+    detections, lost = _compare(expected, actual, TOLERANCES[path.name])
+    log.info("%s: %d detections compared, %d lost", path.name, detections, lost)
+    if lost > MAX_LOST.get(path.name, 1.0) * detections:
+        raise ValueError(
+            f"{path} does not detect as the trained detector does: {lost} of {detections} "
+            "detections have no counterpart; please report this, with the model's settings"
+        )
+    return {"detections": detections, "lost": lost}
+
+
+def _saved_model_found(folder: Path, contents: Sequence[bytes]) -> list[Found]:
+    """Detect in encoded images with the SavedModel as everybody will load it."""
+    model = tf.saved_model.load(str(folder))
+    outputs = model.signatures["serving_default"](image_bytes=tf.constant(list(contents)))
+    arrays = {name: value.numpy() for name, value in outputs.items()}
+    found = []
+    for index, count in enumerate(arrays["num_detections"]):
+        boxes, ids, scores = (
+            arrays[f"detection_{name}"][index][:count] for name in ("boxes", "classes", "scores")
+        )
+        found.append(Found(boxes[:, [1, 0, 3, 2]], ids, scores))
+    return found
+
+
+def _tflite_found(detector: Detector, fitted: Sequence[Fitted]) -> list[Found]:
+    found = []
+    for each in fitted:
+        boxes, scores = detector.candidates(each.frame[None])
+        found.append(find(boxes[0], scores[0], each, detector.spec))
+    return found
+
+
+def _compare(
+    expected: Sequence[Found], actual: Sequence[Found], tolerance: Tolerance
+) -> tuple[int, int]:
+    """Return how many detections both sides have together, and how many lack a partner."""
+    has_partner = [
+        _has_partner(one, other, tolerance)
+        for side in ((expected, actual), (actual, expected))
+        for one, other in zip(*side, strict=True)
+    ]
+    return sum(map(len, has_partner)), sum(int((~each).sum()) for each in has_partner)
+
+
+def _has_partner(one: Found, other: Found, tolerance: Tolerance) -> Array:
+    """Say for each detection whether the other side has it too."""
+    is_same = (
+        (one.class_ids[:, None] == other.class_ids)
+        & (np.abs(one.scores[:, None] - other.scores) <= tolerance.max_score_difference)
+        & (iou_matrix(one.boxes_xyxy, other.boxes_xyxy) >= tolerance.min_iou)
+    )
+    return np.asarray(is_same.any(axis=1))

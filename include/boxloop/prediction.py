@@ -1,0 +1,152 @@
+"""The step that detects in the pool: part by part, so that a killed task goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.ledger import Value
+from boxloop.progress import Stopwatch, tell
+from boxloop.settings import PredictConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from boxloop.inference.engine import Engine
+    from boxloop.inference.portable import Spec
+
+    Opened = tuple[Engine, Spec]
+
+IMAGES_A_PART = 500  # what a killed task loses at the most: some seconds on a CPU
+IMAGES_A_LINE = 50  # of progress
+
+log = logging.getLogger(__name__)
+
+
+def predict(
+    run: Run,
+    round_number: int,
+    candidates: pd.DataFrame,
+    config: PredictConfig,
+    *,
+    shard: int,
+    num_shards: int,
+) -> Value:
+    """Detect in this shard's share of the candidate images, dealt by a stable hash.
+
+    A part is two files, its detections and then, as a sign that they are whole, the images that
+    could not be read. Both are named by all that decides them: the model, the images and the
+    settings. So a part that is there is never made again, and never taken for another.
+    """
+    images = _share(candidates, shard, num_shards)
+    parts = [images.iloc[i : i + IMAGES_A_PART] for i in range(0, len(images), IMAGES_A_PART)]
+    model_digest = storage.digest(f"{run.model(round_number)}/bundle.json") if parts else ""
+    uris = [
+        run.detections(round_number, shard, num_shards, number, _digest(part, model_digest, config))
+        for number, part in enumerate(parts, start=1)
+    ]
+    missing = [pair for pair in zip(uris, parts, strict=True) if not storage.exists(_sign(pair[0]))]
+    if len(missing) < len(parts):
+        log.info("%d of %d parts are there already", len(parts) - len(missing), len(parts))
+    if missing:
+        with storage.local_folder(run.model(round_number)) as folder:
+            _detect_parts(folder, missing, config)
+    return {
+        "detections_uris": uris,
+        "images": len(images),
+        "unreadable": {k: v for uri in uris for k, v in storage.read_json(_sign(uri)).items()},
+    }
+
+
+def open_bundle(folder: Path, config: PredictConfig) -> Opened:
+    """Load the model of a bundle, once its files are known to be whole.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    from boxloop.bundle import read_bundle
+    from boxloop.inference.engine import open_engine
+    from boxloop.inference.portable import Spec
+
+    read_bundle(folder)
+    engine = open_engine(folder, config.engine, batch_size=config.batch_size)
+    return engine, Spec.read(folder)
+
+
+def detect(
+    opened: Opened, images: pd.DataFrame, *, with_agreement: bool = False
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Detect in images with a loaded bundle.
+
+    Args:
+        opened: what `open_bundle` returned.
+        images: image_id and uri of each.
+        with_agreement: fill the column `agreement`, at three times the cost.
+
+    Returns:
+        A table with DETECTION_COLUMNS, in the order of the images; and why images cannot be read.
+
+    Raises:
+        ValueError: if none of several images can be read.
+    """
+    from boxloop.inference.stream import Detections, detect_all, to_table
+
+    engine, spec = opened
+    found: list[Detections] = []
+    unreadable: dict[str, str] = {}
+    watch = Stopwatch()
+    named = zip(images["image_id"], images["uri"], strict=True)
+    results = detect_all(engine, spec, named, with_agreement=with_agreement)
+    for count, result in enumerate(results, start=1):
+        if isinstance(result, Detections):
+            found.append(result)
+        else:
+            unreadable[result.image_id] = result.reason
+        if count % IMAGES_A_LINE == 0:
+            speed = watch.rate(IMAGES_A_LINE)
+            tell(step=count, steps=len(images), images_per_second=speed)
+    if len(unreadable) == len(images) > 1:
+        raise ValueError(f"none of {len(images)} images can be read: {_first(unreadable)}")
+    return to_table(found, spec.classes), unreadable
+
+
+def _detect_parts(
+    folder: Path, parts: list[tuple[str, pd.DataFrame]], config: PredictConfig
+) -> None:
+    from boxloop.data.dataset import to_parquet
+
+    opened = open_bundle(folder, config)
+    for number, (uri, images) in enumerate(parts, start=1):
+        log.info("Part %d of %d: %d images", number, len(parts), len(images))
+        detections, unreadable = detect(opened, images, with_agreement=config.agreement)
+        storage.write_bytes(uri, to_parquet(detections))
+        storage.write_json(_sign(uri), unreadable)
+
+
+def _share(candidates: pd.DataFrame, shard: int, num_shards: int) -> pd.DataFrame:
+    shards = candidates["image_id"].map(
+        lambda image_id: int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % num_shards
+    )
+    return candidates[shards == shard]
+
+
+def _digest(images: pd.DataFrame, model_digest: str, config: PredictConfig) -> str:
+    """Digest all that decides a part's detections."""
+    inputs = [model_digest, asdict(config), images[["image_id", "sha256"]].to_numpy().tolist()]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
+
+
+def _sign(uri: str) -> str:
+    """Return the URI of the file that says that a part is whole."""
+    return uri.replace(".parquet", ".unreadable.json")
+
+
+def _first(unreadable: dict[str, str]) -> str:
+    name, reason = next(iter(unreadable.items()))
+    return f"{name}: {reason}"
