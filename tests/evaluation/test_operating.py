@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,17 +60,14 @@ def test_confusion_gives_a_true_box_to_the_best_and_leaves_difficult_ones_out() 
 
 @given(st.integers(0, 100), st.floats(0, 1))
 def test_confusion_adds_up(seed: int, threshold: float) -> None:
-    results, pairs, matches = case(*random_tables(seed, num_images=8)[:2], names := _names())
+    detections, truth, _, names = random_tables(seed, num_images=8)
+    results, pairs, matches = case(detections, truth, names)
     counts = np.array(confusion(results, pairs, matches, threshold, names)["counts"])
     point = operating_point(results, matches, threshold, names)["per_class"]
     assert counts[:-1].sum(axis=1).tolist() == results.num_truths.tolist()
     for number, name in enumerate(names):
         assert counts[number, number] == point[name]["right"]
         assert counts[:, number].sum() == point[name]["right"] + point[name]["wrong"]
-
-
-def _names() -> list[str]:
-    return random_tables(0)[3]
 
 
 def test_the_best_threshold_is_the_score_with_the_highest_f1() -> None:
@@ -97,9 +95,9 @@ def test_equal_scores_are_used_together() -> None:
     ],
 )
 def test_without_anything_to_learn_from_the_threshold_is_a_half(
-    detections: "object", truth: "object"
+    detections: pd.DataFrame, truth: pd.DataFrame
 ) -> None:
-    assert best_threshold(detections, truth, NAMES) == 0.5  # type: ignore[arg-type]
+    assert best_threshold(detections, truth, NAMES) == 0.5
 
 
 def test_every_image_has_its_row() -> None:

@@ -3,8 +3,12 @@
 What a detection is, right or wrong, is settled within its image. So a resample only says how often
 each image counts, and detections need to be sorted once.
 
-Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: the percentile
-method.
+A resample has fewer different images, its curve more steps, and the area below their envelope is a
+little larger than the sample's. So plain percentiles lie too high, most where a detector is poor,
+and the interval is the bias-corrected one.
+
+Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 14.3, with an
+acceleration of 0.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.special import ndtr, ndtri
 
 from boxloop.evaluation.matching import MIN_IOU, Matches, match, overlapping_pairs
 from boxloop.evaluation.pascal import class_precisions, mean_precision
@@ -22,7 +27,7 @@ from boxloop.evaluation.results import Array, Results, build_results
 
 REPLICATES = 1000  # another seed then moves an edge by a twentieth of the width or so
 REPLICATES_AT_ONCE = 100  # as many numbers for each right detection stay in memory
-PERCENTILES = (2.5, 97.5)
+TAILS = (0.025, 0.975)
 
 
 class Difference(NamedTuple):
@@ -37,7 +42,7 @@ def difference_interval(
     detections: pd.DataFrame,
     other: pd.DataFrame,
     truth: pd.DataFrame,
-    image_ids: Sequence[str],
+    images: pd.DataFrame,
     class_names: Sequence[str],
     *,
     seed: int,
@@ -51,7 +56,7 @@ def difference_interval(
         detections: of the one model, with DETECTION_COLUMNS.
         other: of the other.
         truth: true boxes, with BOX_COLUMNS.
-        image_ids: every image that was looked at.
+        images: image_id of every image that was looked at.
         class_names: in the order of their ids.
         seed: of the resamples.
 
@@ -63,12 +68,12 @@ def difference_interval(
     """
     values, means = [], []
     for table in (detections, other):
-        results = build_results(table, truth, image_ids, class_names)
+        results = build_results(table, truth, images["image_id"].tolist(), class_names)
         matches = match(results, overlapping_pairs(results, MIN_IOU))
         values.append(mean_precision(class_precisions(results, matches)))
         means.append(mean_precisions(resample_precisions(results, matches, seed=seed)))
-    low, high = interval(means[0] - means[1])
-    return Difference(values[0] - values[1], low, high)
+    value = values[0] - values[1]
+    return Difference(value, *interval(means[0] - means[1], value))
 
 
 def resample_precisions(
@@ -94,12 +99,19 @@ def mean_precisions(precisions: Array) -> Array:
     return means
 
 
-def interval(values: Array) -> tuple[float, float]:
-    """Return the edges of the middle 95 % of the values that there are, nan if there are none."""
-    known = values[~np.isnan(values)]
+def interval(resampled: Array, seen: float) -> tuple[float, float]:
+    """Return the edges of the 95 % interval of a figure, nan if no resample has it.
+
+    Args:
+        resampled: shape (replicates,), nan where a resample does not have it.
+        seen: the figure of the images as they are.
+    """
+    known = resampled[~np.isnan(resampled)]
     if len(known) == 0:
         return float("nan"), float("nan")
-    low, high = np.percentile(known, PERCENTILES)
+    below = ((known < seen).mean() + (known <= seen).mean()) / 2
+    bias = ndtri(np.clip(below, 0.5 / len(known), 1 - 0.5 / len(known)))
+    low, high = np.quantile(known, ndtr(2 * bias + ndtri(TAILS)))
     return float(low), float(high)
 
 

@@ -15,7 +15,7 @@ from boxloop.evaluation.hand_check import hand_check
 from boxloop.evaluation.matching import Matches, match, overlapping_pairs
 from boxloop.evaluation.operating import confusion, image_table, operating_point
 from boxloop.evaluation.pascal import class_precisions, mean_precision, name_figures
-from boxloop.evaluation.results import Results, build_results
+from boxloop.evaluation.results import Array, Results, build_results
 
 
 def evaluate_detections(
@@ -70,17 +70,19 @@ def _precisions(
     """Return PASCAL's figures and their intervals."""
     precisions = class_precisions(results, matches)
     resampled = bootstrap.resample_precisions(results, matches, seed=seed)
-    intervals = [bootstrap.interval(column) for column in resampled.T]
+    by_class = zip(class_names, resampled.T, precisions, strict=True)
+    map50 = mean_precision(precisions)
     return {
-        "map50": mean_precision(precisions),
-        "map50_interval": _known(bootstrap.interval(bootstrap.mean_precisions(resampled))),
+        "map50": map50,
+        "map50_interval": _interval(bootstrap.mean_precisions(resampled), map50),
         "ap50_per_class": dict(zip(class_names, precisions.tolist(), strict=True)),
-        "ap50_intervals": dict(zip(class_names, map(_known, intervals), strict=True)),
+        "ap50_intervals": {name: _interval(column, seen) for name, column, seen in by_class},
         "pascal": name_figures(precisions, class_names),
     }
 
 
-def _known(edges: tuple[float, float]) -> list[float] | None:
+def _interval(resampled: Array, seen: float) -> list[float] | None:
+    edges = bootstrap.interval(resampled, seen)
     return None if math.isnan(edges[0]) else list(edges)
 
 

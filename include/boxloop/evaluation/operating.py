@@ -14,6 +14,7 @@ from boxloop.evaluation.matching import (
     Pairs,
     best_truths,
     first_of_each,
+    is_same_class,
     match,
     overlapping_pairs,
     select,
@@ -89,15 +90,8 @@ def confusion(
         {"names": classes and background, "counts": rows of truth by columns of what was found}.
     """
     is_used = (results.scores >= threshold) & ~matches.is_ignored
-    found = np.where(is_used, matches.truths, -1)
-    is_free = ~results.is_difficult
-    is_free[found[found >= 0]] = False
-    is_wanted = (is_used & (found < 0))[pairs.detections] & is_free[pairs.truths]
-    is_other = results.classes[pairs.detections] != results.truth_classes[pairs.truths]
-    rivals = select(pairs, is_wanted & is_other & (pairs.ious >= MIN_IOU))
-    taken = best_truths(len(found), rivals).truths
-    found = np.where(first_of_each(taken), taken, found)
-    is_free[found[found >= 0]] = False
+    found = _found(results, pairs, np.where(is_used, matches.truths, -1), is_used)
+    is_free = _free(results, found)
     background = results.num_classes
     truth_classes = np.append(results.truth_classes, background)  # -1: nothing was there
     size = background + 1
@@ -105,6 +99,21 @@ def confusion(
     counts = np.bincount(cells, minlength=size**2).reshape(size, size)
     counts[:, background] = np.bincount(results.truth_classes[is_free], minlength=size)
     return {"names": [*class_names, BACKGROUND], "counts": counts.tolist()}
+
+
+def _found(results: Results, pairs: Pairs, right: Array, is_used: Array) -> Array:
+    """Return the true box that each detection stands for, its class right or not; -1 for none."""
+    is_wanted = (is_used & (right < 0))[pairs.detections] & _free(results, right)[pairs.truths]
+    is_rival = ~is_same_class(results, pairs) & (pairs.ious >= MIN_IOU)
+    taken = best_truths(len(right), select(pairs, is_wanted & is_rival)).truths
+    return np.where(first_of_each(taken), taken, right)
+
+
+def _free(results: Results, found: Array) -> Array:
+    """Say which true boxes are to be found and were not."""
+    is_free = ~results.is_difficult
+    is_free[found[found >= 0]] = False
+    return is_free
 
 
 def image_table(
