@@ -78,7 +78,7 @@ def make_images(folder: Path, num: int) -> pd.DataFrame:
 def _dataset(images: pd.DataFrame) -> Dataset:
     """Return a dataset with a box in every image."""
     boxes = images[["image_id"]].assign(class_name="ace", origin="human", round=0, weight=1.0)
-    boxes = boxes.assign(xmin=8.0, ymin=8.0, xmax=99.5, ymax=120.0)
+    boxes = boxes.assign(xmin=8.0, ymin=8.0, xmax=99.5, ymax=120.0, difficult=False)
     return Dataset(images, boxes.reindex(columns=list(BOX_COLUMNS)).astype(BOX_COLUMNS))
 
 

@@ -95,9 +95,7 @@ def test_yolo_files_find_their_images_and_folders_tell_the_split(
     survey = files.survey()
     assert sorted(survey.folder.splits.values()) == ["test", "train", "validation"]
     assert set(survey.labels.values()) == {None}
-    assert [tuple(box) for boxes in survey.boxes.values() for box in boxes] == [
-        ("ace", *IN_PIXELS)
-    ] * 3
+    assert [box for boxes in survey.boxes.values() for box in boxes] == [Box("ace", *IN_PIXELS)] * 3
 
 
 def test_yolo_files_take_the_class_names_nearest_to_them(files: Files) -> None:

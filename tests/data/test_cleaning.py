@@ -109,6 +109,27 @@ def test_one_of_equal_boxes_is_kept_and_one_of_another_class_beside_it() -> None
     ]
 
 
+@pytest.mark.parametrize("orientation", [1, 3])
+@pytest.mark.parametrize(
+    ("stated", "is_relative"),
+    [
+        pytest.param(BOX, False, id="as it is"),
+        pytest.param(box(22, 23, 2, 3), False, id="swapped"),
+        pytest.param(box(-2, 3, 22, 23), False, id="clipped"),
+        pytest.param(box(0.1, 0.1, 0.5, 0.5), True, id="scaled"),
+    ],
+)
+def test_a_difficult_box_stays_difficult(stated: Box, is_relative: bool, orientation: int) -> None:
+    found = annotation(stated._replace(difficult=True), is_relative=is_relative)
+    (cleaned,), _ = clean_boxes(found, FACTS._replace(orientation=orientation), "a.xml")
+    assert cleaned.difficult
+
+
+def test_a_box_drawn_twice_is_kept_as_drawn_first_difficult_or_not() -> None:
+    found = annotation(BOX, BOX._replace(difficult=True))
+    assert clean_boxes(found, FACTS, "a.xml")[0] == [BOX]
+
+
 def test_finding_names_the_object_by_its_number_in_the_file() -> None:
     lost = (
         Finding("float_coordinates", "a.xml", "1 of 4 boxes"),
@@ -125,8 +146,8 @@ def test_finding_names_the_object_by_its_number_in_the_file() -> None:
 def test_shares_become_pixels() -> None:
     # 0.05 and 0.55 of 40 pixels, 0.1 and 0.5 of 30
     shares = annotation(box(0.05, 0.1, 0.55, 0.5), is_relative=True)
-    ((_, *corners),), findings = clean_boxes(shares, FACTS, "a.txt")
-    assert corners == pytest.approx([2, 3, 22, 15])
+    (cleaned,), findings = clean_boxes(shares, FACTS, "a.txt")
+    assert cleaned.xyxy == pytest.approx((2, 3, 22, 15))
     assert findings == []
 
 
@@ -195,8 +216,8 @@ def test_stated_size_tells_which_picture_the_annotator_saw(
 def test_shares_are_of_the_picture_as_shown() -> None:
     # 30 x 40 shown: u from 3 to 15, v from 4 to 20; stored x is v, y is 30 - u
     shares = annotation(box(0.1, 0.1, 0.5, 0.5), is_relative=True)
-    ((_, *corners),), _ = clean_boxes(shares, SIDEWAYS, "a.txt")
-    assert corners == pytest.approx([4, 15, 20, 27])
+    (cleaned,), _ = clean_boxes(shares, SIDEWAYS, "a.txt")
+    assert cleaned.xyxy == pytest.approx((4, 15, 20, 27))
 
 
 def test_corners_swapped_on_the_rotated_picture_are_judged_as_elsewhere() -> None:
@@ -252,7 +273,7 @@ def test_stated_depth_is_held_against_the_images(mode: str, fitting: set[int]) -
 
 
 NUMBERS = st.floats(-100, 100) | st.integers(-3, 50).map(float) | st.floats(allow_nan=False)
-BOXES = st.builds(Box, st.sampled_from(["ace", "king"]), NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+BOXES = st.builds(Box, st.sampled_from(["ace", "king"]), *[NUMBERS] * 4, st.booleans())
 
 
 @given(st.lists(BOXES, max_size=6), st.integers(1, 8), st.booleans())
@@ -262,7 +283,7 @@ def test_whatever_is_kept_is_inside_and_nothing_goes_unsaid(
     facts = FACTS._replace(orientation=orientation)
     found = annotation(*boxes, is_relative=is_relative)
     kept, findings = clean_boxes(found, facts, "a", min_box=2.0)
-    for _, xmin, ymin, xmax, ymax in kept:
+    for xmin, ymin, xmax, ymax in (box.xyxy for box in kept):
         assert 0 <= xmin <= xmax - 2
         assert 0 <= ymin <= ymax - 2
         assert xmax <= WIDTH

@@ -58,6 +58,16 @@ def test_tables_are_those_of_the_data_model(data: Data) -> None:
     assert box[["score", "model"]].isna().all()
 
 
+def test_difficult_boxes_are_used_and_marked(data: Data) -> None:
+    hard = BOX._replace(xmax=9, difficult=True)
+    data.annotate("train_0.jpg", [BOX, hard])
+    data.annotate("pool_0.jpg", [hard], folder="truth")
+    source = data.read()
+    boxes = source.dataset.boxes
+    assert list(boxes.loc[boxes["image_id"] == "train_0.jpg", "difficult"]) == [False, True]
+    assert list(source.truth["difficult"]) == [True]
+
+
 def test_reading_twice_gives_equal_tables(data: Data) -> None:
     first, second = data.read(given_splits=False), data.read(given_splits=False)
     pd.testing.assert_frame_equal(first.dataset.images, second.dataset.images)

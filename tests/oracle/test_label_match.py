@@ -106,6 +106,7 @@ def test_adopted_boxes_say_where_they_come_from() -> None:
             "score": 0.9,
             "model": "round_03",
             "weight": 1,
+            "difficult": False,
         }
     ]
 

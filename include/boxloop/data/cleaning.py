@@ -60,17 +60,17 @@ def clean_boxes(
     if is_turned:
         boxes = [_turn_back(box, facts) for box in boxes]
     is_inclusive = annotation.is_inclusive and not is_turned
-    kept: dict[Box, None] = {}
+    kept: dict[tuple[object, ...], Box] = {}  # by class and corners, difficult or not
     triples = zip(annotation.boxes, boxes, _numbers(annotation, where), strict=False)
     for stated, box, number in triples:
         usable, kinds = _fit(box, facts.width, facts.height, min_box, is_inclusive)
-        if usable in kept:
+        if usable is not None and usable[:5] in kept:
             kinds = [*kinds, "duplicate_box"]
         elif usable is not None:
-            kept[usable] = None
+            kept[usable[:5]] = usable
         for kind in kinds:
             findings.append(_finding(kind, f"{where}: object {number}", stated, facts))
-    return list(kept), findings
+    return list(kept.values()), findings
 
 
 def _size_findings(annotation: Annotation, facts: ImageFacts, where: str) -> list[Finding]:
@@ -107,8 +107,11 @@ def _exif_finding(facts: ImageFacts, where: str, *, is_turned: bool) -> Finding:
 
 
 def _scale(box: Box, width: int, height: int) -> Box:
-    return Box(
-        box.class_name, box.xmin * width, box.ymin * height, box.xmax * width, box.ymax * height
+    return box._replace(
+        xmin=box.xmin * width,
+        ymin=box.ymin * height,
+        xmax=box.xmax * width,
+        ymax=box.ymax * height,
     )
 
 
@@ -117,14 +120,14 @@ def _turn_back(box: Box, facts: ImageFacts) -> Box:
 
     Source: Exif 2.32 (CIPA DC-008), tag 0x0112, Orientation.
     """
-    name, xmin, ymin, xmax, ymax = box
+    xmin, ymin, xmax, ymax = box.xyxy
     if facts.orientation >= _SIDEWAYS:
         xmin, ymin, xmax, ymax = ymin, xmin, ymax, xmax
     if facts.orientation in _MIRRORED_X:
         xmin, xmax = facts.width - xmax, facts.width - xmin
     if facts.orientation in _MIRRORED_Y:
         ymin, ymax = facts.height - ymax, facts.height - ymin
-    return Box(name, xmin, ymin, xmax, ymax)
+    return box._replace(xmin=xmin, ymin=ymin, xmax=xmax, ymax=ymax)
 
 
 def _numbers(annotation: Annotation, where: str) -> Iterator[int]:
@@ -140,7 +143,7 @@ def _fit(
 ) -> tuple[Box | None, list[str]]:
     """Return what of a box is usable, if anything, and the kinds of what was wrong with it."""
     pixel = 1 if is_inclusive else 0
-    _, xmin, ymin, xmax, ymax = box
+    xmin, ymin, xmax, ymax = box.xyxy
     is_inside = xmin >= 0 and ymin >= 0 and xmax <= width and ymax <= height
     shorter = min(xmax - xmin, ymax - ymin)
     if is_inside and shorter > 1 and shorter >= min_box:
@@ -151,7 +154,9 @@ def _fit(
     kinds = []
     if num_swapped == 2:
         kinds.append("swapped_both")
-        box = Box(box.class_name, xmax - pixel, ymax - pixel, xmin + pixel, ymin + pixel)
+        box = box._replace(
+            xmin=xmax - pixel, ymin=ymax - pixel, xmax=xmin + pixel, ymax=ymin + pixel
+        )
     if any(side in (0, pixel) for side in (box.xmax - box.xmin, box.ymax - box.ymin)):
         return None, ["zero_area"]
     clipped = _clip(box, width, height)
@@ -160,22 +165,20 @@ def _fit(
         return None, ["empty_after_clip"]
     if shorter < min_box:
         return None, ["tiny_box"]
-    if max(abs(a - b) for a, b in zip(box[1:], clipped[1:], strict=True)) > _ROUNDING:
+    if max(abs(a - b) for a, b in zip(box.xyxy, clipped.xyxy, strict=True)) > _ROUNDING:
         kinds.append("outside")
     return clipped, kinds
 
 
 def _clip(box: Box, width: int, height: int) -> Box:
-    return Box(
-        box.class_name,
-        max(box.xmin, 0.0),
-        max(box.ymin, 0.0),
-        min(box.xmax, float(width)),
-        min(box.ymax, float(height)),
+    return box._replace(
+        xmin=max(box.xmin, 0.0),
+        ymin=max(box.ymin, 0.0),
+        xmax=min(box.xmax, float(width)),
+        ymax=min(box.ymax, float(height)),
     )
 
 
 def _finding(kind: str, path: str, box: Box, facts: ImageFacts) -> Finding:
-    name, *corners = box
-    at = ", ".join(f"{corner:g}" for corner in corners)
-    return Finding(kind, path, f"{name!r} at {at} of {facts.width} x {facts.height}")
+    at = ", ".join(f"{corner:g}" for corner in box.xyxy)
+    return Finding(kind, path, f"{box.class_name!r} at {at} of {facts.width} x {facts.height}")

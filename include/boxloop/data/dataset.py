@@ -34,6 +34,7 @@ BOX_COLUMNS = {
     "score": "float64",  # null for human boxes
     "model": "string",  # null for human boxes
     "weight": "float64",
+    "difficult": "bool",  # the user's own word: trained on, not asked for in an evaluation
 }
 DETECTION_COLUMNS = {
     "image_id": "string",
@@ -91,7 +92,7 @@ class Dataset:
 
     def with_boxes(self, boxes: pd.DataFrame) -> Dataset:
         """Return this dataset with further boxes."""
-        added = [self.boxes, boxes] if len(boxes) else [self.boxes]
+        added = [self.boxes, fill_difficult(boxes)] if len(boxes) else [self.boxes]
         return Dataset(self.images, pd.concat(added, ignore_index=True))
 
     @property
@@ -119,11 +120,16 @@ def read_dataset(folder_uri: str) -> Dataset:
     Raises:
         FileNotFoundError: if there is none.
     """
-    tables = [
+    images, boxes = (
         from_parquet(storage.read_bytes(f"{folder_uri}/{name}.parquet"))
         for name in ("images", "boxes")
-    ]
-    return Dataset(*tables)
+    )
+    return Dataset(images, fill_difficult(boxes))
+
+
+def fill_difficult(boxes: pd.DataFrame) -> pd.DataFrame:
+    """Return boxes with their column `difficult`, False where a version before it has none."""
+    return boxes if "difficult" in boxes else boxes.assign(difficult=False)
 
 
 def write_dataset(folder_uri: str, dataset: Dataset) -> None:
@@ -133,8 +139,9 @@ def write_dataset(folder_uri: str, dataset: Dataset) -> None:
 
 
 def build_table(rows: list[dict[str, object]], columns: dict[str, str]) -> pd.DataFrame:
-    """Return rows as a table with exactly these columns and types, absent values null."""
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    """Return rows as a table with exactly these columns and types, absent values null or False."""
+    flags = dict.fromkeys((name for name, kind in columns.items() if kind == "bool"), False)
+    return pd.DataFrame([flags | row for row in rows], columns=list(columns)).astype(columns)
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

@@ -5,12 +5,10 @@ What an import uses and what `boxloop doctor` reports both come from here.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -22,6 +20,7 @@ from boxloop.data.findings import Finding, Findings
 from boxloop.data.folder import Folder, label_of_folder, read_folder
 from boxloop.data.formats.annotation import Box
 from boxloop.data.images import ImageFacts, findings_of, read_facts
+from boxloop.garbage import no_garbage
 from boxloop.settings import DataConfig
 
 Boxes = Mapping[str, Sequence[Box]]
@@ -65,7 +64,7 @@ def survey_folder(uri: str, config: DataConfig, findings: Findings) -> Survey:
     """
     folder = read_folder(uri, config, findings)
     paths = frozenset(f"{folder.images}{image_id}" for image_id in folder.image_ids)
-    with _no_garbage():
+    with no_garbage():  # a tenth faster
         annotations = read_annotations(folder, folder.annotations, findings)
         truth = read_annotations(folder, folder.truth, findings)
         readings = _read_all(folder, annotations, truth, config)
@@ -83,18 +82,6 @@ def survey_folder(uri: str, config: DataConfig, findings: Findings) -> Survey:
     findings += chain.from_iterable(reading.findings for reading in readings)
     findings += [*_label_findings(survey), *_name_findings(survey), *_duplicates(survey)]
     return survey
-
-
-@contextlib.contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Keep the collector from looking through millions of objects that all stay: a tenth faster."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _read_all(

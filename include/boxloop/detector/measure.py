@@ -138,7 +138,7 @@ def _write_shard(folder: Path, images: list[bytes], model: ModelConfig) -> Path:
     height, width = model.input_size
     boxes = [
         Box(name, xmin * width, ymin * height, xmax * width, ymax * height)
-        for name, xmin, ymin, xmax, ymax in BOXES
+        for name, xmin, ymin, xmax, ymax, _ in BOXES
     ]
     examples = (
         encode_example(

@@ -1,0 +1,7 @@
+"""How good detections are: figures from boxes alone, without TensorFlow; see docs/evaluation.md."""
+
+from boxloop.evaluation.bootstrap import difference_interval
+from boxloop.evaluation.evaluate import evaluate_detections
+from boxloop.evaluation.operating import best_threshold
+
+__all__ = ["best_threshold", "difference_interval", "evaluate_detections"]

@@ -100,5 +100,7 @@ def doubtful_boxes(
 
 
 def _box_table(found: pd.DataFrame, origin: str, round_number: int, model: str) -> pd.DataFrame:
-    boxes = found.assign(origin=origin, round=round_number, model=model, weight=1.0)
+    boxes = found.assign(
+        origin=origin, round=round_number, model=model, weight=1.0, difficult=False
+    )
     return boxes[list(BOX_COLUMNS)].astype(BOX_COLUMNS).reset_index(drop=True)

@@ -80,7 +80,7 @@ def names(*, for_xml: bool) -> st.SearchStrategy[str]:
 
 def boxes(names: st.SearchStrategy[str], largest: float = 1e8) -> st.SearchStrategy[Box]:
     corner = st.floats(-largest, largest) | st.integers(-2000, 2000).map(float)
-    return st.builds(Box, names, corner, corner, corner, corner)
+    return st.builds(Box, names, corner, corner, corner, corner, st.just(False))
 
 
 def annotations(
@@ -111,8 +111,14 @@ def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
 
 
 @calmly
-@given(names(for_xml=True), st.integers(1, 10**9), st.lists(boxes(names(for_xml=True)), max_size=3))
-def test_voc_is_read_back(name: str, size: int, written: list[Box]) -> None:
+@given(
+    names(for_xml=True),
+    st.integers(1, 10**9),
+    st.lists(boxes(names(for_xml=True)), max_size=3),
+    st.booleans(),
+)
+def test_voc_is_read_back(name: str, size: int, written: list[Box], difficult: bool) -> None:
+    written = [box._replace(difficult=difficult) for box in written]
     annotation = parse_voc(build_voc(name, size, 1, written), "a.xml")
     assert (annotation.image, annotation.width, annotation.height) == (name, size, 1)
     assert annotation.boxes == tuple(written)

@@ -53,6 +53,7 @@ def test_order_of_children_does_not_matter_and_is_noted_once() -> None:
         pytest.param(Box("king", 0.1, 0.30000000000000004, 1e-7 + 1, 1 / 3 + 1), id="fractions"),
         pytest.param(Box("king", 5e-324, -5e-324, 1e9, 2), id="smallest and largest"),
         pytest.param(Box("king", 9, 9, 1, 1), id="swapped corners"),
+        pytest.param(Box("king", 0, 0, 1, 1, difficult=True), id="difficult"),
     ],
 )
 def test_round_trip_is_exact(box: Box) -> None:
@@ -61,6 +62,16 @@ def test_round_trip_is_exact(box: Box) -> None:
     assert (annotation.image, annotation.boxes) == ("ü.jpg", (box,))
     assert (annotation.width, annotation.height, annotation.depth) == (640, 480, 3)
     assert build_voc(annotation.image, 640, 480, annotation.boxes) == data
+
+
+@pytest.mark.parametrize(
+    ("text", "difficult"),
+    [("1", True), (" true\n", True), ("0", False), ("", False), ("Unspecified", False)],
+)
+def test_an_object_is_difficult_only_if_the_file_says_so(text: str, difficult: bool) -> None:
+    node = OBJECT.format(xmin=1).replace("</name>", f"</name><difficult>{text}</difficult>")
+    (box,) = parse_voc(voc(node), "a.xml").boxes
+    assert box == Box("king", 0, 2, 5, 8, difficult)
 
 
 @pytest.mark.parametrize("size", ["?", "", "0", "-3", "1.5", "9" * 5000, "²"])

@@ -16,6 +16,13 @@ class Box(NamedTuple):
     ymin: float
     xmax: float
     ymax: float
+    difficult: bool = False
+    """Hard to see even for a person: trained on, but not asked for in an evaluation (VOC's)."""
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """The corners: xmin, ymin, xmax, ymax."""
+        return self[1:5]
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _parse_box(
 
 def _measures(box: Box) -> str:
     """Return the JSON of a box's bbox and area; exact, which json.dumps cannot be."""
-    xmin, ymin, xmax, ymax = (exact(value) for value in box[1:])
+    xmin, ymin, xmax, ymax = (exact(value) for value in box.xyxy)
     width, height = EXACT.subtract(xmax, xmin), EXACT.subtract(ymax, ymin)
     numbers = [number_text(value) for value in (xmin, ymin, width, height)]
     area = number_text(exact(float(width) * float(height)))

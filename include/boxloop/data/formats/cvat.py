@@ -65,7 +65,7 @@ def build_cvat(annotations: Iterable[Annotation]) -> bytes:
         if annotation.image_label is not None:
             etree.SubElement(image, "tag", {"label": annotation.image_label})
         for box in annotation.boxes:
-            corners = (number_text(exact(value)) for value in box[1:])
+            corners = (number_text(exact(value)) for value in box.xyxy)
             attributes = dict(zip(_CORNERS, corners, strict=True))
             etree.SubElement(image, "box", {"label": box.class_name, "occluded": "0", **attributes})
     return etree.tostring(root, encoding="utf-8", pretty_print=True)
@@ -104,4 +104,5 @@ def _parse_box(node: etree._Element, where: str) -> Box | Finding:
             problem = "is missing" if text is None else f"{text[:60]!r} is not a number"
             return Finding("bad_number", where, f"{key} {problem}")
         corners.append(float(number))
-    return Box(name, *corners)
+    xmin, ymin, xmax, ymax = corners
+    return Box(name, xmin, ymin, xmax, ymax)

@@ -133,7 +133,8 @@ def _parse_box(value: Mapping[str, object], where: str) -> Box | Finding:
         percents.append(number)
     x, y, width, height = percents
     corners = x, y, EXACT.add(x, width), EXACT.add(y, height)
-    return Box(name, *(float(EXACT.multiply(corner, _PERCENT)) for corner in corners))
+    xmin, ymin, xmax, ymax = (float(EXACT.multiply(corner, _PERCENT)) for corner in corners)
+    return Box(name, xmin, ymin, xmax, ymax)
 
 
 def _first_text(value: Mapping[str, object], key: str) -> str:
@@ -148,7 +149,7 @@ def _image_name(address: str) -> str:
 
 
 def _build_box(box: Box, annotation: Annotation) -> str:
-    xmin, ymin, xmax, ymax = (EXACT.multiply(exact(value), 100) for value in box[1:])
+    xmin, ymin, xmax, ymax = (EXACT.multiply(exact(value), 100) for value in box.xyxy)
     sizes = xmin, ymin, EXACT.subtract(xmax, xmin), EXACT.subtract(ymax, ymin)
     numbers = (f'"{key}": {number_text(n)}' for key, n in zip(_SIZES, sizes, strict=True))
     label = json.dumps([box.class_name], ensure_ascii=False)

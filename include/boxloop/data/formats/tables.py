@@ -105,7 +105,7 @@ def build_kaggle_text(annotations: Iterable[Annotation]) -> bytes:
     rows: list[Sequence[object]] = []
     for annotation in annotations:
         for box in annotation.boxes:
-            corners = [number_text(exact(value)) for value in box[1:]]
+            corners = [number_text(exact(value)) for value in box.xyxy]
             rows.append((annotation.image, *corners, box.class_name))
         if not annotation.boxes:
             rows.append((annotation.image, *[""] * 5))

@@ -21,6 +21,7 @@ from boxloop.data.formats.untrusted import (
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _OFFSETS = (1, 1, 0, 0)  # what VOC's corners are more than ours
 
+_TRUE = ("1", "true", "True")
 _ELSEWHERE = re.compile(r"[/\\]|[A-Za-z]+:|(.*[/\\])?\.\.([/\\]|$)")
 
 
@@ -91,7 +92,7 @@ def build_voc(filename: str, width: int, height: int, boxes: Sequence[Box]) -> b
     for box in boxes:
         node = etree.SubElement(root, "object")
         _add(node, "name", box.class_name)
-        _add(node, "difficult", "0")
+        _add(node, "difficult", str(int(box.difficult)))
         bounds = etree.SubElement(node, "bndbox")
         for tag, text in voc_corners(box).items():
             _add(bounds, tag, text)
@@ -111,14 +112,14 @@ def voc_corners(box: Box) -> dict[str, str]:
     """Return a box's corners as VOC writes them, from 1 and inclusive, by their names."""
     return {
         tag: number_text(EXACT.add(exact(value), offset))
-        for tag, value, offset in zip(CORNERS, box[1:], _OFFSETS, strict=True)
+        for tag, value, offset in zip(CORNERS, box.xyxy, _OFFSETS, strict=True)
     }
 
 
 def coordinate_notes(boxes: Sequence[Box], where: str) -> list[Finding]:
     """Return a finding if coordinates have fractions, and one if they seem to count from 0."""
     notes = []
-    fractions = sum(1 for _, a, b, c, d in boxes if a % 1 or b % 1 or c % 1 or d % 1)
+    fractions = sum(1 for _, a, b, c, d, _ in boxes if a % 1 or b % 1 or c % 1 or d % 1)
     if fractions:
         notes.append(Finding("float_coordinates", where, f"{fractions} of {len(boxes)} boxes"))
     zeros = sum(1 for box in boxes if box.xmin == -1 or box.ymin == -1)
@@ -140,7 +141,8 @@ def _parse_object(
     ymax = parse_corner(texts.get("ymax"), 0)
     if xmin is None or ymin is None or xmax is None or ymax is None:
         return Finding("bad_number", f"{where}: object {number}", _bad_number(texts))
-    return Box(name, xmin, ymin, xmax, ymax)
+    difficult = (node.findtext("difficult") or "").strip() in _TRUE
+    return Box(name, xmin, ymin, xmax, ymax, difficult)
 
 
 def _bad_number(texts: Mapping[str, str | None]) -> str:

@@ -152,7 +152,7 @@ def _box(name: str, x: Decimal, y: Decimal, width: Decimal, height: Decimal) -> 
 
 def _measure(box: Box) -> tuple[Decimal, Decimal, Decimal, Decimal]:
     """Return a box's centre and size; exact, so that its corners come back."""
-    xmin, ymin, xmax, ymax = (exact(value) for value in box[1:])
+    xmin, ymin, xmax, ymax = (exact(value) for value in box.xyxy)
     x, y = (
         EXACT.multiply(EXACT.add(xmin, xmax), _HALF),
         EXACT.multiply(EXACT.add(ymin, ymax), _HALF),
