@@ -19,7 +19,7 @@ def build_readme(bundle: Bundle) -> str:
     Args:
         bundle: what `boxloop.bundle.read_bundle` returns.
     """
-    return _template("bundle_readme.md.j2").render(bundle=bundle)
+    return str(_template("bundle_readme.md.j2").render(bundle=bundle))
 
 
 def build_card(bundle: Bundle, evaluation: Mapping[str, Any]) -> str:
@@ -29,12 +29,12 @@ def build_card(bundle: Bundle, evaluation: Mapping[str, Any]) -> str:
         bundle: what `boxloop.bundle.read_bundle` returns.
         evaluation: the round's evaluation.json.
     """
-    return _template("model_card.md.j2").render(bundle=bundle, evaluation=evaluation)
+    return str(_template("model_card.md.j2").render(bundle=bundle, evaluation=evaluation))
 
 
 def _template(name: str) -> Any:
     loader = PackageLoader("boxloop", "templates")
-    environment = Environment(  # noqa: S701  Markdown, and read as such
+    environment = Environment(
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["figure"] = _figure

@@ -77,6 +77,11 @@ class Dataset:
         """Return the images of a split."""
         return self.images[self.images["split"] == name]
 
+    def boxes_in(self, images: pd.DataFrame) -> pd.DataFrame:
+        """Return the boxes in some images that are of the classes above."""
+        is_known = self.boxes["class_name"].isin(self.class_names)
+        return self.boxes[is_known & is_in(self.boxes["image_id"], images["image_id"])]
+
     def annotations(self, name: str) -> list[Annotation]:
         """Return the images of a split with their boxes, as the formats write them."""
         images = self.split(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +164,12 @@ def load_candidates(folder: Path, *, compiled: bool) -> Callable[[Any], tuple[An
         tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
     model = tf.saved_model.load(str(folder))
 
-    @tf.function(jit_compile=compiled)
     def candidates(frames: Any) -> tuple[Any, Any]:
         outputs = model.signatures["candidates"](frames=frames)
         return outputs["boxes"], outputs["scores"]
 
-    return partial(_call, model, candidates)
-
-
-def _call(model: Any, function: Callable[[Any], Any], frames: Any) -> Any:
-    del model  # its variables live as long as somebody holds it
-    return function(frames)
+    function: Callable[[Any], tuple[Any, Any]] = tf.function(candidates, jit_compile=compiled)
+    return function
 
 
 def _anchors(model: Any) -> dict[str, Any]:

@@ -42,7 +42,7 @@ may lack any: what it loses is in the bundle's description, for those who want i
 
 def verify(
     candidates: Any, folder: Path, images: Sequence[tuple[bytes, Fitted]]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, int]]:
     """Compare every model file of a bundle with the detector that it was made from.
 
     Args:

@@ -1,1 +1,1 @@
-"""Detect with an exported bundle, on the machine there is: without TensorFlow where that is fast."""
+"""Detect with an exported bundle: without TensorFlow where that is fastest."""

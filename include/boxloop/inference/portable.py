@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))  # read by cv2 as it is imported
 
@@ -97,8 +97,8 @@ class Detector:
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = self._interpreter.get_output_details()
-        boxes = next(output for output in outputs if output["shape"][-1] == 4 == len(output["shape"]))
-        self._outputs = [boxes["index"], *(o["index"] for o in outputs if o is not boxes)]
+        boxes, scores = sorted(outputs, key=lambda output: len(output["shape"]), reverse=True)
+        self._outputs = boxes["index"], scores["index"]
 
     def __call__(self, content: bytes) -> list[dict[str, Any]]:
         """Detect in an encoded image, such as the bytes of a JPEG file."""
@@ -193,10 +193,11 @@ def _suppress(yxyx: Array, scores: Array, classes: Array, spec: Spec) -> Array:
     if not len(scores):
         return np.zeros(0, np.intp)
     corner, size = yxyx[:, 1::-1], (yxyx[:, 2:] - yxyx[:, :2])[:, ::-1]
+    boxes = np.hstack([corner, size]).astype(np.float64)
     kept = cv2.dnn.NMSBoxesBatched(
-        np.hstack([corner, size]).astype(np.float64),
-        scores.astype(np.float32),
-        classes.astype(np.int32),
+        cast("Any", boxes),
+        cast("Any", scores.astype(np.float32)),
+        cast("Any", classes.astype(np.int32)),
         spec.min_score,
         spec.max_iou,
     )
@@ -207,7 +208,8 @@ def _suppress(yxyx: Array, scores: Array, classes: Array, spec: Spec) -> Array:
 
 def _to_image(yxyx: Array, fitted: Fitted) -> Array:
     scale, limit = np.array(fitted.scale_yx[::-1] * 2), np.array(fitted.size[::-1] * 2)
-    return np.clip(yxyx[:, [1, 0, 3, 2]] / scale, 0, limit)
+    inside: Array = np.clip(yxyx[:, [1, 0, 3, 2]] / scale, 0, limit)
+    return inside
 
 
 def main(paths: Sequence[str]) -> int:
