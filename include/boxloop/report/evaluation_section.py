@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from boxloop.data.dataset import Dataset
 from boxloop.report.pictures import VERDICTS, Outlines, Shower, Shown, hand_checked
 from boxloop.report.summary import RoundFacts
 
@@ -19,7 +20,7 @@ ERROR_KINDS = {
     "missed": "objects that nothing was found for",
 }
 COCO_FIGURES = {
-    "map": "0.5–0.95",
+    "map": "0.5 to 0.95",
     "map50_coco": "0.5",
     "map75": "0.75",
     "map_small": "small",
@@ -31,7 +32,7 @@ COCO_FIGURES = {
 class Cell(NamedTuple):
     """One count of the confusion matrix."""
 
-    count: int
+    number: int
     share: float
     """Of its row, in [0, 1]."""
     is_right: bool
@@ -42,7 +43,6 @@ class Checked(NamedTuple):
 
     class_name: str
     letter: str
-    score: float | None
     shown: Shown
 
 
@@ -63,29 +63,28 @@ class EvaluationFacts:
         return self.by_round[-1][1]
 
     @property
-    def check_rows(self) -> list[tuple[str, int, int, int]]:
-        """Class, T, F and N of the hand check, their sums last."""
-        rows = [
-            (str(name), *(int(counts[verdict]) for verdict in VERDICTS))
-            for name, counts in self.last["hand_check"]["rows"].items()
-        ]
-        sums = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)]
-        return [*rows, ("all", *sums)] if rows else []
+    def check_rows(self) -> list[tuple[str, list[int]]]:
+        """Class with T, F and N of the hand check; their sums last."""
+        rows = self.last["hand_check"]["rows"]
+        table = [(name, [counts[verdict] for verdict in VERDICTS]) for name, counts in rows.items()]
+        sums = [sum(column) for column in zip(*(counts for _, counts in table), strict=True)]
+        return [*table, ("all", sums)]
 
 
 def build_evaluation_facts(
-    rounds: Sequence[RoundFacts], outlines: Outlines | None, shower: Shower
+    rounds: Sequence[RoundFacts], dataset: Dataset, shower: Shower
 ) -> EvaluationFacts | None:
     """Return what the section shows, or None where the last round was evaluated without it.
 
     Args:
         rounds: the finished rounds.
-        outlines: of the last round.
+        dataset: has the true boxes.
         shower: makes images ready; only those shown are read.
     """
     last = rounds[-1].evaluation
     if "operating" not in last:
         return None
+    outlines = Outlines.of(last, rounds[-1].evaluated_detections, dataset)
     return EvaluationFacts(
         by_round=[(f.round_number, f.evaluation) for f in rounds if "operating" in f.evaluation],
         class_rows=list(last["operating"]["per_class"].items()),
@@ -94,10 +93,11 @@ def build_evaluation_facts(
             Checked(
                 row["class_name"],
                 VERDICTS[row["verdict"]],
-                _score(row["score"]),
                 shower.show(row["image_id"], outlines),
             )
-            for row in hand_checked(last, CHECKED_EXAMPLES)
+            for row in hand_checked(last["hand_check"]["images"], CHECKED_EXAMPLES).to_dict(
+                "records"
+            )
         ],
     )
 
@@ -108,7 +108,3 @@ def _confusion(matrix: Mapping[str, Any]) -> list[tuple[str, list[Cell]]]:
         total = max(1, sum(counts))
         rows.append((name, [Cell(n, n / total, i == j) for j, n in enumerate(counts)]))
     return rows
-
-
-def _score(value: float | None) -> float | None:
-    return None if value is None or value != value else float(value)

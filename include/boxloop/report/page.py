@@ -21,8 +21,8 @@ from boxloop.report.evaluation_section import (
     build_evaluation_facts,
 )
 from boxloop.report.examples import Example, ReadImage, build_example, choose
-from boxloop.report.pictures import Outlines, Shower
-from boxloop.report.rounds_section import adoption_effects, lost_examples, turns_by_round
+from boxloop.report.pictures import Shower
+from boxloop.report.rounds_section import effects_by_class, lost_examples, turns_by_round
 from boxloop.report.summary import RoundFacts, adoption_precision, agreements
 from boxloop.report.times import (
     phases_by_round,
@@ -82,12 +82,10 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         started=start_time(facts.rounds),
         charts=_charts(facts.rounds, summary, times),
         classes=classes,
-        effects=adoption_effects(facts.rounds, [row["name"] for row in classes]),
+        effects=effects_by_class(facts.rounds, [row["name"] for row in classes]),
         turns=turns,
         lost=lost_examples(facts.rounds, turns, facts.dataset, shower),
-        evaluation=build_evaluation_facts(
-            facts.rounds, Outlines.of(facts.rounds[-1], facts.dataset), shower
-        ),
+        evaluation=build_evaluation_facts(facts.rounds, facts.dataset, shower),
         error_kinds=ERROR_KINDS,
         coco_figures=COCO_FIGURES,
         adopted_examples=ADOPTED_EXAMPLES,

@@ -10,7 +10,6 @@ import pandas as pd
 
 from boxloop.data.dataset import XYXY, Dataset, is_in
 from boxloop.report.examples import ReadImage, Thumbnail, choose, read_thumbnail
-from boxloop.report.summary import RoundFacts
 
 VERDICTS = {"right": "T", "wrong": "F", "nothing": "N"}
 """What the hand check says of an image, and the letter that the 2018 study had for it."""
@@ -20,8 +19,19 @@ class Outline(NamedTuple):
     """A box to be drawn, in pixels of its image."""
 
     xyxy: tuple[float, float, float, float]
-    label: str
-    is_truth: bool
+    class_name: str
+    score: float | None
+    """None for a true box."""
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether the box is a true one, and not a detection."""
+        return self.score is None
+
+    @property
+    def label(self) -> str:
+        """What is written on a detection; nothing on a true box."""
+        return "" if self.score is None else f"{self.class_name} {self.score:.2f}"
 
     @property
     def place(self) -> tuple[float, float, float, float]:
@@ -38,13 +48,14 @@ class Outlines:
     found: Mapping[str, pd.DataFrame]
 
     @classmethod
-    def of(cls, facts: RoundFacts, dataset: Dataset) -> Outlines | None:
+    def of(
+        cls, evaluation: Mapping[str, Any], detections: pd.DataFrame | None, dataset: Dataset
+    ) -> Outlines | None:
         """Return the outlines of a round, None where its detections were not kept."""
-        detections = facts.evaluated_detections
-        if detections is None or "operating" not in facts.evaluation:
+        if detections is None or "operating" not in evaluation:
             return None
-        threshold = facts.evaluation["operating"]["threshold"]
-        images = dataset.split(facts.evaluation["split"])["image_id"]
+        threshold = evaluation["operating"]["threshold"]
+        images = dataset.split(evaluation["split"])["image_id"]
         truth = dataset.boxes[is_in(dataset.boxes["image_id"], images)]
         found = detections[detections["score"] >= threshold]
         return cls(*(dict(iter(table.groupby("image_id"))) for table in (truth, found)))
@@ -52,30 +63,31 @@ class Outlines:
     def draw(self, image_id: str) -> list[Outline]:
         """Return the true boxes of an image, and over them the detections."""
         truth, found = self.truth.get(image_id, _NONE), self.found.get(image_id, _NONE)
-        true = [Outline((*box,), name, True) for name, *box in _rows(truth, ["class_name"])]
-        return true + [
-            Outline((*box,), f"{name} {score:.2f}", False)
-            for name, score, *box in _rows(found, ["class_name", "score"])
+        return [
+            *(_outline(row, None) for row in truth.to_dict("records")),
+            *(_outline(row, row["score"]) for row in found.to_dict("records")),
         ]
 
 
-_NONE = pd.DataFrame(columns=["class_name", "score", *XYXY])
+_NONE = pd.DataFrame()
 
 
-def _rows(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[Any, ...]]:
-    return list(table[[*names, *XYXY]].itertuples(index=False, name=None))
+def _outline(row: Mapping[Any, Any], score: float | None) -> Outline:
+    xmin, ymin, xmax, ymax = (float(row[edge]) for edge in XYXY)
+    return Outline((xmin, ymin, xmax, ymax), str(row["class_name"]), score)
 
 
-def hand_checked(evaluation: Mapping[str, Any], num_images: int) -> list[dict[str, Any]]:
-    """Choose images of the hand check, spread over classes and verdicts, blindly otherwise."""
-    rows = pd.DataFrame(evaluation["hand_check"]["images"])
-    if rows.empty:
-        return []
+def hand_checked(images: Sequence[Mapping[str, Any]], num_images: int) -> pd.DataFrame:
+    """Choose images of the hand check, spread over classes and verdicts, blindly otherwise.
+
+    Returns:
+        image_id, class_name, verdict and score, by class, then T, F, N.
+    """
+    rows = pd.DataFrame(images, columns=["image_id", "class_name", "verdict", "score"])
     chosen = choose(rows.assign(_kind=rows["class_name"] + rows["verdict"]), "_kind", num_images)
-    return [
-        {str(name): value for name, value in row.items() if name != "_kind"}
-        for row in chosen.sort_values(["class_name", "verdict", "image_id"]).to_dict("records")
-    ]
+    order = chosen["verdict"].map(list(VERDICTS).index)
+    chosen = chosen.assign(_order=order).sort_values(["class_name", "_order", "image_id"])
+    return chosen.drop(columns=["_kind", "_order"])
 
 
 def turned(before: pd.DataFrame | None, after: pd.DataFrame | None) -> tuple[list[str], list[str]]:

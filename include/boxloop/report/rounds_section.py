@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from boxloop.data.dataset import Dataset
 from boxloop.report.pictures import Outlines, Shower, Shown, turned
@@ -41,32 +43,33 @@ class Lost(NamedTuple):
 
 
 def adoption_effects(
+    adoptions: pd.DataFrame, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, Effect]:
+    """Return the effect of a round on the next, by class.
+
+    Args:
+        adoptions: what the oracle said to each candidate image of the round.
+        before: the round's evaluation.
+        after: the next round's evaluation.
+    """
+    adopted = adoptions.loc[adoptions["is_adopted"].astype(bool), "class_name"].value_counts()
+    effects = {}
+    for name, value in after["ap50_per_class"].items():
+        old = before["ap50_per_class"].get(name)
+        change = None if value is None or old is None else value - old
+        effects[name] = Effect(int(adopted.get(name, 0)), change)
+    return effects
+
+
+def effects_by_class(
     rounds: Sequence[RoundFacts], names: Sequence[str]
 ) -> list[tuple[str, list[Effect]]]:
-    """Return, for each class, one effect for every round from the second on."""
-    counts = [adopted_boxes(facts) for facts in rounds]
-    return [
-        (
-            name,
-            [
-                Effect(counts[i].get(name, 0), ap_change(rounds[i], rounds[i + 1], name))
-                for i in range(len(rounds) - 1)
-            ],
-        )
-        for name in names
+    """Return classes, each with one effect for every round from the second on."""
+    effects = [
+        adoption_effects(before.adoptions, before.evaluation, after.evaluation)
+        for before, after in itertools.pairwise(rounds)
     ]
-
-
-def adopted_boxes(facts: RoundFacts) -> dict[str, int]:
-    """Return how many boxes of each class a round adopted."""
-    adopted = facts.adoptions[facts.adoptions["is_adopted"].astype(bool)]
-    return {str(name): int(count) for name, count in adopted["class_name"].value_counts().items()}
-
-
-def ap_change(before: RoundFacts, after: RoundFacts, name: str) -> float | None:
-    """Return how much the AP@0.5 of a class changed, None where a round has none."""
-    values = [facts.summary["ap50_per_class"].get(name) for facts in (before, after)]
-    return None if None in values else values[1] - values[0]
+    return [(name, [by_class.get(name, Effect(0, None)) for by_class in effects]) for name in names]
 
 
 def turns_by_round(rounds: Sequence[RoundFacts]) -> list[Turns]:
@@ -88,7 +91,7 @@ def lost_examples(
     chosen = lost[:LOST_EXAMPLES]
     numbers = {number - step for number, _ in chosen for step in (0, 1)}
     outlines = {
-        facts.round_number: Outlines.of(facts, dataset)
+        facts.round_number: Outlines.of(facts.evaluation, facts.evaluated_detections, dataset)
         for facts in rounds
         if facts.round_number in numbers
     }
