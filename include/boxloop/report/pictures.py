@@ -87,7 +87,7 @@ def hand_checked(images: Sequence[Mapping[str, Any]], num_images: int) -> pd.Dat
     chosen = choose(rows.assign(_kind=rows["class_name"] + rows["verdict"]), "_kind", num_images)
     order = chosen["verdict"].map(list(VERDICTS).index)
     chosen = chosen.assign(_order=order).sort_values(["class_name", "_order", "image_id"])
-    return chosen.drop(columns=["_kind", "_order"])
+    return chosen.drop(columns=["_kind", "_order"]).reset_index(drop=True)
 
 
 def turned(before: pd.DataFrame | None, after: pd.DataFrame | None) -> tuple[list[str], list[str]]:
