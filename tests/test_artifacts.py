@@ -12,6 +12,8 @@ def test_no_two_artifacts_share_a_place() -> None:
     for number in (1, 12):
         places += [run.dataset(number), run.records(number), run.checkpoints(number)]
         places += [run.model(number), run.adoptions(number), run.evaluation(number)]
+        places += [run.evaluated_images(number), run.evaluated_detections(number)]
+        places += [run.evaluation_events(number)]
         places += [run.summary(number), run.marker(number, "train"), run.timing(number, "train")]
         places += [run.detections(number, shard, 2) for shard in range(2)]
     assert len(set(places)) == len(places)

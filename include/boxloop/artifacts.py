@@ -65,6 +65,10 @@ class Run:
         """Folder of the evaluation's TensorBoard events."""
         return f"{self.round(round_number)}/events"
 
+    def evaluation_events(self, round_number: int) -> str:
+        """TensorBoard events of the evaluations up to this round."""
+        return f"{self.events(round_number)}/events.out.tfevents.evaluation"
+
     def model(self, round_number: int) -> str:
         """Folder of the exported SavedModel."""
         return f"{self.round(round_number)}/model"
@@ -87,6 +91,14 @@ class Run:
     def evaluation(self, round_number: int) -> str:
         """Metrics of the round's detector on the held-out split: JSON."""
         return f"{self.round(round_number)}/evaluation.json"
+
+    def evaluated_images(self, round_number: int) -> str:
+        """What the detector found and missed in each held-out image: Parquet."""
+        return f"{self.round(round_number)}/evaluation/images.parquet"
+
+    def evaluated_detections(self, round_number: int) -> str:
+        """Detections in the held-out images: Parquet."""
+        return f"{self.round(round_number)}/evaluation/detections.parquet"
 
     def summary(self, round_number: int) -> str:
         """The round in one small file, linked to the round before: JSON."""

@@ -119,6 +119,7 @@ def evaluate(run: Run, round_number: int) -> Value:
     """Evaluate the round's bundle on the test split, at the threshold best for validation."""
     from boxloop.data.dataset import read_dataset, to_parquet
     from boxloop.evaluation import best_threshold, evaluate_detections
+    from boxloop.report.event_file import write_evaluation_events
 
     experiment, dataset = _read_experiment(run), read_dataset(run.dataset(round_number))
     names, test = _class_names(run, round_number), dataset.split("test")
@@ -139,6 +140,7 @@ def evaluate(run: Run, round_number: int) -> Value:
     storage.write_bytes(run.evaluated_detections(round_number), to_parquet(detections))
     storage.write_bytes(run.evaluated_images(round_number), to_parquet(images))
     storage.write_json(run.evaluation(round_number), evaluation)
+    write_evaluation_events(run.uri, round_number)
     origin.complete_bundle(run.model(round_number), evaluation)
     return evaluation
 

@@ -62,14 +62,16 @@ class KillAt:
 def test_a_stopped_training_goes_on_and_ends_as_one_that_was_not(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert train(tmp_path / "whole", SETTINGS)["steps"] == 30
+    whole = train(tmp_path / "whole", SETTINGS)
+    assert whole["steps"] == 30
+    assert [step for step, _ in whole["loss_curve"]] == [10, 20, 30]
     KillAt(20, monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         train(tmp_path / "stopped", SETTINGS)
     assert stopped.value.code == 143
     assert not (tmp_path / "stopped" / "weights").exists()
     monkeypatch.undo()
-    train(tmp_path / "stopped", SETTINGS)
+    assert train(tmp_path / "stopped", SETTINGS) == whole
     assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.report.evaluations import write_evaluation
 
 from boxloop import storage
 from boxloop.artifacts import Run
@@ -33,14 +34,25 @@ MakeRun = Callable[..., Run]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Return a builder of runs; `name` is what the first class is called."""
+    """Return a builder of runs; `name` is what the first class is called.
 
-    def make(*, name: str = "pip", mode: str = "label_match", with_truth: bool = True) -> Run:
+    `evaluated` are the rounds whose evaluation has all figures.
+    """
+
+    def make(
+        *,
+        name: str = "pip",
+        mode: str = "label_match",
+        with_truth: bool = True,
+        evaluated: Sequence[int] = (),
+    ) -> Run:
         run = Run.of(str(tmp_path), "trial")
         _write_settings(run, mode)
         _write_images(run)
         for number in (1, 2):
             _write_round(run, number, name)
+        for number in evaluated:
+            write_evaluation(run, number, name)
         if with_truth:
             rows = [_box(f"p{i}.jpg", name, SEEN) for i in range(4)]
             storage.write_bytes(run.truth, to_parquet(build_table(rows, BOX_COLUMNS)))

@@ -22,6 +22,7 @@ from boxloop.detector import targets, weights
 from boxloop.detector.config import BEST, build_config, set_evaluation_data, set_training_data
 from boxloop.detector.evaluate import use_evaluator
 from boxloop.detector.inputs import Inputs, build_inputs
+from boxloop.detector.losses import loss_curve
 from boxloop.detector.watch import Watch, explained, guard_loss, stop_on_sigterm
 from boxloop.settings import Experiment
 from boxloop.train_settings import TrainConfig
@@ -63,7 +64,8 @@ def train(
         on_checkpoint: called after each checkpoint.
 
     Returns:
-        {"steps": int}, the same however often the training was killed and resumed.
+        {"steps": int, "loss_curve": [[step, loss], ...] of at most 100 points}, the same however
+        often the training was killed and resumed.
 
     Raises:
         FloatingPointError: if the loss is no finite number, or has run away.
@@ -88,7 +90,8 @@ def train(
         for leg in _legs(experiment.train, last_step(model_dir)):
             runner = training.run(leg)
         training.write_result(runner.trainer, weights_dir)
-    return {"steps": experiment.train.total_steps}
+    curve = loss_curve(model_dir / "train")
+    return {"steps": experiment.train.total_steps, "loss_curve": curve}
 
 
 def last_step(model_dir: Path) -> int:

@@ -69,7 +69,7 @@ class Watch:
             tf.summary.scalar("images_per_second", speed, step=step)
         self._pass_on_checkpoint()
         if self._is_stopped.is_set():
-            self._save_and_stop(step)
+            self._save_and_stop(step, logs)
 
     def restart(self) -> None:
         """Leave the time since the last steps out of the speed."""
@@ -100,7 +100,10 @@ class Watch:
             self._checkpoint = latest
             self._on_checkpoint()
 
-    def _save_and_stop(self, step: int) -> None:
+    def _save_and_stop(self, step: int, logs: dict[str, Any]) -> None:
+        summaries = self._runner.controller.summary_manager
+        summaries.write_summaries(logs)  # the loop would do it after this call
+        summaries.flush()
         self._runner.checkpoint_manager.save(checkpoint_number=step, check_interval=False)
         self._on_checkpoint()
         log.info("Stopped at step %d, saved: the same task goes on from there", step)

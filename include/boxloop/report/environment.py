@@ -20,6 +20,7 @@ def environment() -> jinja2.Environment:
     )
     found.filters["duration"] = format_duration
     found.filters["change"] = lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    found.filters["short_change"] = lambda value: f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
     found.filters["count"] = lambda value: f"{value:,}"
     found.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
     return found

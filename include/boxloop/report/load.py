@@ -64,7 +64,7 @@ def load_facts(run: Run) -> RunFacts:
         experiment=experiment,
         settings=storage.read_bytes(run.experiment).decode(),
         rounds=rounds,
-        truth=_read_truth(run),
+        truth=read_table(run.truth),
         image_uris=dict(zip(dataset.images["image_id"], dataset.images["uri"], strict=True)),
         dataset=dataset,
         set_aside=_read_set_aside(run),
@@ -87,7 +87,22 @@ def _load_round(run: Run, number: int, dataset: Dataset) -> RoundFacts:
         adoptions=from_parquet(storage.read_bytes(run.adoptions(number))),
         timings=_read_timings(run, number),
         training_boxes=_count_training_boxes(dataset),
+        losses=read_losses(run, number),
+        evaluated_images=read_table(run.evaluated_images(number)),
+        evaluated_detections=read_table(run.evaluated_detections(number)),
     )
+
+
+def read_losses(run: Run, number: int) -> list[tuple[float, float]]:
+    """Return steps and losses of a round's training, none where it did not leave any."""
+    uri = run.marker(number, "train")
+    value = storage.read_json(uri)["value"] if storage.exists(uri) else {}
+    return [(step, loss) for step, loss in value.get("loss_curve", [])]
+
+
+def read_table(uri: str) -> pd.DataFrame | None:
+    """Return a table, or None where there is no such file."""
+    return from_parquet(storage.read_bytes(uri)) if storage.exists(uri) else None
 
 
 def _read_timings(run: Run, number: int) -> dict[str, dict[str, float]]:
@@ -101,10 +116,6 @@ def _count_training_boxes(dataset: Dataset) -> dict[str, int]:
     is_trained = is_in(boxes["image_id"], dataset.training_images["image_id"])
     counts = boxes.loc[is_trained & (boxes["origin"] != DOUBTFUL), "class_name"].value_counts()
     return {str(name): int(count) for name, count in counts.items()}
-
-
-def _read_truth(run: Run) -> pd.DataFrame | None:
-    return from_parquet(storage.read_bytes(run.truth)) if storage.exists(run.truth) else None
 
 
 def _read_set_aside(run: Run) -> list[tuple[str, str]]:

@@ -15,7 +15,14 @@ from boxloop.data.dataset import Dataset
 from boxloop.report import charts
 from boxloop.report.data_page import build_data_facts
 from boxloop.report.environment import environment
+from boxloop.report.evaluation_section import (
+    COCO_FIGURES,
+    ERROR_KINDS,
+    build_evaluation_facts,
+)
 from boxloop.report.examples import Example, ReadImage, build_example, choose
+from boxloop.report.pictures import Shower
+from boxloop.report.rounds_section import effects_by_class, lost_examples, turns_by_round
 from boxloop.report.summary import RoundFacts, adoption_precision, agreements
 from boxloop.report.times import (
     phases_by_round,
@@ -61,7 +68,9 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
             that cannot be read leaves an empty place.
     """
     template = environment().get_template("template.html.j2")
-    times = time_rows(facts.rounds)
+    times, classes = time_rows(facts.rounds), _class_rows(facts.rounds)
+    turns = turns_by_round(facts.rounds)
+    shower = Shower(facts.image_uris, read_image)
     return template.render(
         facts=facts,
         summary=summary,
@@ -71,8 +80,14 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         last=facts.rounds[-1],
         is_control=facts.experiment.oracle.mode == NO_ORACLE,
         started=start_time(facts.rounds),
-        charts=_charts(summary, times),
-        classes=_class_rows(facts.rounds),
+        charts=_charts(facts.rounds, summary, times),
+        classes=classes,
+        effects=effects_by_class(facts.rounds, [row["name"] for row in classes]),
+        turns=turns,
+        lost=lost_examples(facts.rounds, turns, facts.dataset, shower),
+        evaluation=build_evaluation_facts(facts.rounds, facts.dataset, shower),
+        error_kinds=ERROR_KINDS,
+        coco_figures=COCO_FIGURES,
         adopted_examples=ADOPTED_EXAMPLES,
         adopted=[(f.round_number, _adopted_examples(facts, f, read_image)) for f in facts.rounds],
         rejected=_rejected_examples(facts, read_image),
@@ -93,7 +108,10 @@ def _known_precision(facts: RunFacts) -> float | None:
     return adoption_precision(adoptions, facts.truth)
 
 
-def _charts(summary: Mapping[str, Any], times: Sequence[dict[str, Any]]) -> dict[str, Markup]:
+def _charts(
+    rounds: Sequence[RoundFacts], summary: Mapping[str, Any], times: Sequence[dict[str, Any]]
+) -> dict[str, Markup]:
+    intervals = [facts.evaluation.get("map50_interval") for facts in rounds]
     map50 = [entry["map50"] for entry in summary["rounds"]]
     images = [entry["training_images"] for entry in summary["rounds"]]
     growth = {
@@ -102,10 +120,13 @@ def _charts(summary: Mapping[str, Any], times: Sequence[dict[str, Any]]) -> dict
     }
     unit, phases = phases_by_round(times)
     drawn = {
-        "map50": charts.line_chart(map50, title="mAP@0.5 by round"),
+        "map50": charts.line_chart(map50, title="mAP@0.5 by round", intervals=intervals),
         "growth": charts.stacked_bars(growth, title="Training images by round"),
         "time": charts.stacked_bars(phases, title=f"{unit.capitalize()} by round"),
     }
+    if any(facts.losses for facts in rounds):
+        losses = [facts.losses for facts in rounds]
+        drawn["loss"] = charts.loss_chart(losses, title="Training loss by round")
     return {"unit": Markup(unit), **{name: Markup(svg) for name, svg in drawn.items()}}
 
 
@@ -124,6 +145,7 @@ def _class_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
                 "chart": Markup(charts.small_line_chart(values, means, title=f"AP@0.5 of {name}")),
                 "first": values[0],
                 "last": values[-1],
+                "interval": last.evaluation.get("ap50_intervals", {}).get(name),
                 "change": values[-1] - values[0] if is_known else None,
                 "boxes_first": first.training_boxes.get(name, 0),
                 "boxes_last": last.training_boxes.get(name, 0),

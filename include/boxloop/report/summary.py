@@ -31,6 +31,12 @@ class RoundFacts:
     """File stem, such as `train` or `predict-00000-of-00002`, to started and seconds."""
     training_boxes: Mapping[str, int]
     """Class to the number of boxes that the round trained on."""
+    losses: Sequence[tuple[float, float]] = ()
+    """Steps of the training and its loss there; empty where it is not known."""
+    evaluated_images: pd.DataFrame | None = None
+    """What was found in each test image: image_id, truths, found, wrong, is_right."""
+    evaluated_detections: pd.DataFrame | None = None
+    """Detections in the test images."""
 
     @property
     def round_number(self) -> int:
