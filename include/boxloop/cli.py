@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from boxloop import child, data_cli, steps, train_cli, zoo_cli
+from boxloop import child, data_cli, detect_cli, steps, train_cli, zoo_cli
 from boxloop.experiment import default_root, parse_setting
 from boxloop.terminal import printable_lines
 
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         sys.stderr.write(f"boxloop: error: {printable_lines(str(error))}\n")
         return 1
+    except BrokenPipeError:  # `boxloop zoo | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         sys.stderr.write("boxloop: interrupted; run the same command again to go on\n")
         return 130
@@ -81,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     data_cli.add_commands(commands)
+    detect_cli.add_commands(commands)
     train_cli.add_commands(commands)
     zoo_cli.add_commands(commands)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,14 @@ def _convert(frozen: Any, name: str, samples: Sequence[Array]) -> bytes:
 def _quantise(converter: Any, samples: Sequence[Array]) -> bytes:
     """Round to 8 bits all but the arithmetic of boxes, which 8 bits cannot place to a pixel."""
     converter.representative_dataset = lambda: ([sample[np.newaxis]] for sample in samples)
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=lambda: ([sample[np.newaxis]] for sample in samples[:1]),
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPS),
-    )
-    data: bytes = debugger.get_nondebug_quantized_model()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tf.lite.Interpreter, which TensorFlow itself calls
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=lambda: ([sample[np.newaxis]] for sample in samples[:1]),
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPS),
+        )
+        data: bytes = debugger.get_nondebug_quantized_model()
     return data
 
 

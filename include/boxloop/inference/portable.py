@@ -87,6 +87,11 @@ class Found:
     scores: Array
     """Shape (N,), in (0, 1)."""
 
+    def above(self, min_score: float) -> Found:
+        """Return the detections of at least this score."""
+        is_good = self.scores >= min_score
+        return Found(self.boxes_xyxy[is_good], self.class_ids[is_good], self.scores[is_good])
+
 
 class Detector:
     """A model for one thread at a time."""

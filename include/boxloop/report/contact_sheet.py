@@ -67,13 +67,14 @@ def build_sheet(
         pen.text((_GAP + step * column, _GAP / 2 + _LINE), heading, "black", _font())
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures):
-            sheet.paste(_draw_cell(picture), (_GAP + step * column, 2 * _LINE + _GAP + step * row))
+            sheet.paste(draw_picture(picture, CELL), (_GAP + step * column, 2 * _LINE + _GAP + step * row))
     return sheet
 
 
-def _draw_cell(picture: Picture) -> Image.Image:
+def draw_picture(picture: Picture, side: int) -> Image.Image:
+    """Draw an image and its boxes as large as fits into a square of so many pixels."""
     whole = Image.fromarray(picture.pixels)
-    shown = ImageOps.contain(whole, (CELL, CELL))
+    shown = ImageOps.contain(whole, (side, side))
     scale = np.tile(np.divide(shown.size, whole.size), 2)
     placed = [(box, tuple((np.array(box.xyxy) * scale).tolist())) for box in picture.boxes]
     for box, edges in placed:

@@ -1,0 +1,143 @@
+"""`boxloop detect MODEL IMAGE...`: what a model finds in anybody's images."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boxloop import prediction, storage
+from boxloop.settings import PredictConfig
+from boxloop.train_settings import check
+
+if TYPE_CHECKING:
+    from boxloop.inference.portable import Found, Spec
+
+SIDE = 1024  # pixels of the pictures drawn, at the most
+MIN_SCORE = 0.3  # where the bundle was never evaluated
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to an argparse subparsers object."""
+    detect = commands.add_parser(
+        "detect",
+        help="detect in images with an exported model: boxes as JSON, and drawn",
+        description="Prints one line of JSON an image: the boxes in pixels of the upright image, "
+        "or why it cannot be read. Exit code 1 if some could not be read.",
+        epilog="example: boxloop detect experiments/cards/round_07/model photos/ 'more/*.png'",
+    )
+    detect.add_argument("model", help="folder of the model: a round's model/, or gs://")
+    detect.add_argument("images", nargs="+", metavar="IMAGE", help="file, folder, glob or gs://")
+    detect.add_argument(
+        "--min-score", type=float, help="default: where F1 was best in validation, else 0.3"
+    )
+    detect.add_argument("--output", metavar="FOLDER", help="draw the boxes, into this folder")
+    detect.add_argument("--engine", default="auto", choices=["auto", "tflite", "tensorflow"])
+    detect.set_defaults(command=_detect)
+
+
+def _detect(options: argparse.Namespace) -> int:
+    from boxloop.bundle import default_threshold
+    from boxloop.inference.stream import detect_all
+
+    logging.getLogger().setLevel(logging.ERROR)  # stdout is for JSON
+    named = dict(_named(options.images))
+    with storage.local_folder(options.model) as folder:
+        engine, spec = prediction.open_bundle(folder, PredictConfig(engine=options.engine))
+        min_score = options.min_score
+        if min_score is None:
+            min_score = default_threshold(folder) or MIN_SCORE
+        check(0 <= min_score <= 1, f"--min-score must be in [0, 1], got {min_score}")
+        results = detect_all(engine, spec, named.items(), upright=True)
+        return _tell(results, named, spec, min_score, options.output)
+
+
+def _named(given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Give a name of its own, fit for a file, and the URI of each image that is meant.
+
+    Raises:
+        ValueError: if there is none at a place.
+    """
+    taken: set[str] = set()
+    for place in given:
+        found = list(_expand(place))
+        check(bool(found), f"{place}: no such image, nor a folder with any")
+        for name, uri in found:
+            own, number = name, 1
+            while own in taken:
+                own, number = f"{number}-{name}", number + 1
+            taken.add(own)
+            yield own, uri
+
+
+def _expand(place: str) -> Iterator[tuple[str, str]]:
+    if storage.exists(place):
+        yield place.rpartition("/")[2], place
+        return
+    if storage.is_remote(place) or Path(place).is_dir():
+        base = place.rstrip("/")
+        for uri in storage.list_files(base):
+            if uri.lower().endswith(_SUFFIXES):
+                yield uri.removeprefix(f"{base}/"), uri
+        return
+    for path in sorted(glob.glob(place, recursive=True)):
+        if Path(path).is_file():
+            yield Path(path).name, path
+
+
+def _tell(
+    results: Iterable[Any], uris: dict[str, str], spec: Spec, min_score: float, output: str | None
+) -> int:
+    from boxloop.inference.stream import Unreadable
+
+    failed = 0
+    for result in results:
+        line: dict[str, Any] = {"image": uris[result.image_id]}
+        if isinstance(result, Unreadable):
+            failed = 1
+            line["error"] = result.reason
+        else:
+            found = result.found.above(min_score)
+            line |= _boxes(found, spec, uris[result.image_id], result.image_id, output)
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+    return failed
+
+
+def _boxes(found: Found, spec: Spec, uri: str, name: str, output: str | None) -> dict[str, Any]:
+    from boxloop.inference.portable import to_records
+
+    records: dict[str, Any] = {"detections": to_records(found, spec)}
+    if output is not None:
+        path = storage.safe_join(output, str(Path(name).with_suffix(".jpg")))
+        storage.write_bytes(path, _draw(storage.read_bytes(uri), found, spec))
+        records["picture"] = path
+    return records
+
+
+def _draw(content: bytes, found: Found, spec: Spec) -> bytes:
+    from boxloop.data.images import to_rgb
+    from boxloop.inference.portable import decode
+    from boxloop.report.contact_sheet import LabelledBox, Picture, class_colour, draw_picture
+
+    boxes = [
+        LabelledBox(
+            (box[0], box[1], box[2], box[3]),
+            f"{spec.classes[class_id - 1]} {score:.2f}",
+            class_colour(class_id),
+            False,
+        )
+        for class_id, score, box in zip(
+            found.class_ids.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), strict=True
+        )
+    ]
+    buffer = io.BytesIO()
+    draw_picture(Picture(decode(to_rgb(content)), boxes), SIDE).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
