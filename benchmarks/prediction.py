@@ -1,10 +1,10 @@
 """Prediction of a pool, from files to Parquet, against what the model's arithmetic allows.
 
-    python benchmarks/prediction.py [--model retinanet_lite0] [--images 2000] [--steps 60] [--memory]
+    python benchmarks/prediction.py [--model retinanet_lite0] [--images 2000] [--memory]
 
-Real photos: ../shared/data/playing_cards, 363 files again and again under new names; a detector that
-was trained on them for a few steps, so that suppression has work. Each way runs in a process of its
-own. Prints
+Real photos: ../shared/data/playing_cards, 363 files again and again under new names; a detector
+that was trained on them for some steps, so that suppression has work. Each way runs in a process of
+its own. Prints
 
     prediction_study    images/s of the task `predict` over the 2018 study's way: one image at a
                         time through the SavedModel (wanted: 3)
@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmark of prediction.")
     parser.add_argument("--model", default="retinanet_lite0")
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--memory", action="store_true", help="takes three minutes more")
     parser.add_argument("--child", nargs=3, help="for the benchmark itself")
     options = parser.parse_args()
@@ -108,7 +109,7 @@ def forward(run: Run, num_images: int) -> dict[str, float]:
     speeds = {}
     for count in FRAMES if engine.name == "tflite" else (1, 8, engine.batch_size):
         batch = np.resize(frames, (count, *frames.shape[1:]))
-        speeds[count] = _rate(lambda batch=batch: engine.candidates(batch), count, engine.threads)
+        speeds[count] = _rate(partial(engine.candidates, batch), count, engine.threads)
     best = max(speeds, key=lambda count: speeds[count])
     return {"images_per_second": round(speeds[best], 1), "frames_a_call": best}
 
@@ -182,7 +183,7 @@ def _photos(run: Run, num_images: int) -> pd.DataFrame:
 def _run_child(name: str, run: Run, num_images: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", name, run.uri, str(num_images)]
     output = subprocess.run(
-        command, env=task_environment(), check=True, capture_output=True, text=True
+        command, env=task_environment(), check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     value: dict[str, Any] = json.loads(output.splitlines()[-1])
     return value

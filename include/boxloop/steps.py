@@ -7,6 +7,7 @@ it, so that a DAG can import this module at no cost.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -128,15 +129,17 @@ def evaluate(run: Run, round_number: int) -> Value:
         validation, _ = prediction.detect(opened, dataset.split("validation"))
         detections, unreadable = prediction.detect(opened, test)
     test = test[~test["image_id"].isin(unreadable)]
+    truth = dataset.boxes_in(test)
     figures, images = evaluate_detections(
         detections,
-        dataset.boxes_in(test),
+        truth,
         test,
         names,
         threshold=best_threshold(validation, dataset.boxes_in(dataset.split("validation")), names),
         seed=experiment.seed,
     )
-    evaluation = {"split": "test", **figures, "unreadable": unreadable}
+    change = _change(run, round_number, detections, truth, test, names)
+    evaluation = {"split": "test", **figures, **change, "unreadable": unreadable}
     storage.write_bytes(run.evaluated_detections(round_number), to_parquet(detections))
     storage.write_bytes(run.evaluated_images(round_number), to_parquet(images))
     storage.write_json(run.evaluation(round_number), evaluation)
@@ -255,6 +258,27 @@ _STEPS: dict[str, Callable[[Run, int], Value]] = {
 
 def _read_experiment(run: Run) -> Experiment:
     return read_experiment(run.experiment)
+
+
+def _change(
+    run: Run,
+    round_number: int,
+    detections: pd.DataFrame,
+    truth: pd.DataFrame,
+    images: pd.DataFrame,
+    class_names: list[str],
+) -> Value:
+    """Return how sure the difference from the round before is, as far as it has the same images."""
+    from boxloop.data.dataset import from_parquet
+    from boxloop.evaluation import difference_interval
+
+    if round_number == 1:
+        return {}
+    before = from_parquet(storage.read_bytes(run.evaluated_detections(round_number - 1)))
+    before = before[before["image_id"].isin(images["image_id"])]
+    seed = _read_experiment(run).seed
+    found = difference_interval(detections, before, truth, images, class_names, seed=seed)
+    return {"map50_change_interval": None if math.isnan(found.low) else [found.low, found.high]}
 
 
 def _class_names(run: Run, round_number: int) -> list[str]:

@@ -87,8 +87,9 @@ def small_experiment(name: str) -> Experiment:
 
 @pytest.mark.parametrize("name", model_names())
 def test_model_takes_a_step_is_exported_and_detects(name: str, shard: Path, tmp_path: Path) -> None:
-    from boxloop.detector.export import export
     from boxloop.detector.predict import detect_all
+
+    from boxloop.detector.export import export
     from boxloop.detector.train import Data, train
 
     experiment = small_experiment(name)

@@ -100,6 +100,7 @@ class Detector:
         self.spec = Spec.read(folder)
         self._interpreter = Interpreter(str(Path(folder) / model), num_threads=1)
         self._interpreter.allocate_tensors()
+        self._batch_size = 1
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = self._interpreter.get_output_details()
         boxes, scores = sorted(outputs, key=lambda output: len(output["shape"]), reverse=True)
@@ -112,12 +113,16 @@ class Detector:
         return to_records(find(boxes[0], scores[0], fitted, self.spec), self.spec)
 
     def candidates(self, frames: Array) -> tuple[Array, Array]:
-        """Return what the model says to one frame, shape (1, H, W, 3).
+        """Return what the model says to frames, shape (B, H, W, 3).
 
         Returns:
-            Boxes in pixels of the frame: ymin, xmin, ymax, xmax, shape (1, A, 1, 4); and the
-            score of each class for each box, shape (1, A, C).
+            Boxes in pixels of the frame: ymin, xmin, ymax, xmax, shape (B, A, 1, 4); and the
+            score of each class for each box, shape (B, A, C).
         """
+        if len(frames) != self._batch_size:
+            self._interpreter.resize_tensor_input(self._input, frames.shape)
+            self._interpreter.allocate_tensors()
+            self._batch_size = len(frames)
         self._interpreter.set_tensor(self._input, frames)
         self._interpreter.invoke()
         boxes, scores = (self._interpreter.get_tensor(index) for index in self._outputs)
@@ -155,7 +160,7 @@ def fit(pixels: Array, spec: Spec) -> Fitted:
     wanted = np.rint(size * (ratio.min() if spec.keep_aspect_ratio else ratio))
     height, width = np.clip(wanted, 1, frame_size).astype(int).tolist()
     frame = np.empty((*spec.input_size, 3), np.float32)
-    frame[:] = spec.mean_rgb
+    frame[height:] = frame[:, width:] = spec.mean_rgb
     # in float32: rounding to whole colours would move scores
     scaled = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     frame[:height, :width] = scaled

@@ -115,7 +115,8 @@ def find_all(engine: Engine, spec: Spec, fitted: Sequence[Fitted]) -> list[Found
     found = []
     for start in range(0, len(fitted), engine.batch_size):
         batch = fitted[start : start + engine.batch_size]
-        boxes, scores = engine.candidates(np.stack([each.frame for each in batch]))
+        frames = np.stack([each.frame for each in batch]) if batch[1:] else batch[0].frame[None]
+        boxes, scores = engine.candidates(frames)
         found += [find(*each, spec) for each in zip(boxes, scores, batch, strict=True)]
     return found
 
