@@ -67,7 +67,9 @@ def build_sheet(
         pen.text((_GAP + step * column, _GAP / 2 + _LINE), heading, "black", _font())
     for row, pictures in enumerate(rows):
         for column, picture in enumerate(pictures):
-            sheet.paste(draw_picture(picture, CELL), (_GAP + step * column, 2 * _LINE + _GAP + step * row))
+            sheet.paste(
+                draw_picture(picture, CELL), (_GAP + step * column, 2 * _LINE + _GAP + step * row)
+            )
     return sheet
 
 
