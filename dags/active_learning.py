@@ -128,7 +128,7 @@ def one_round(spec: dict[str, Any]) -> None:
         match_labels(spec),
         merged,
     )
-    chain(train, evaluate, merged)  # nothing else waits for the metrics
+    chain(export, evaluate, merged)  # nothing else waits for the metrics
 
 
 @dag(

@@ -43,11 +43,13 @@ def run_round(run: Run, round_number: int, detections: pd.DataFrame) -> dict[str
     for task in ("parse_annotations", "write_tfrecords"):
         steps.run_task(task, run.uri, round_number)
     pretend(run, round_number, "train", {})
-    pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
     pretend(run, round_number, "export", {})
-    uri = run.detections(round_number, 0, 1)
-    storage.write_bytes(uri, to_parquet(detections))
-    shard = {"detections_uri": uri, "images": 24, "unreadable": ["x.jpg"]}
+    pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
+    parts = detections.iloc[:2], detections.iloc[2:]
+    uris = [run.detections(round_number, 0, 1, number, "digest") for number in (1, 2)]
+    for uri, part in zip(uris, parts, strict=True):
+        storage.write_bytes(uri, to_parquet(part))
+    shard = {"detections_uris": uris, "images": 24, "unreadable": {"x.jpg": "it is a folder"}}
     pretend(run, round_number, "predict-00000-of-00001", shard)
     steps.run_task("match_labels", run.uri, round_number)
     return steps.run_task("merge", run.uri, round_number)
@@ -107,7 +109,7 @@ def test_a_later_round_writes_only_what_was_adopted(root: Path, run_id: str) -> 
     first = run_round(run, 1, right_detections(run, 3))
     assert (first["training_images"], first["adopted"], first["candidates"]) == (16, 3, 24)
     assert first["rejected"] == {"nothing detected": 21}
-    assert first["unreadable"] == ["x.jpg"]
+    assert first["unreadable"] == {"x.jpg": "it is a folder"}
     for task in ("parse_annotations", "write_tfrecords"):
         value = steps.run_task(task, run.uri, 2)
     assert value["examples"] == 19
@@ -133,7 +135,7 @@ def test_without_an_oracle_nothing_joins_and_nothing_stops(root: Path, run_id: s
     steps.run_task("parse_annotations", run.uri, 1)
     summary = run_round(run, 1, right_detections(run, 24))
     pretend(run, 2, "parse_annotations", {})
-    for name in ("write_tfrecords", "train", "evaluate", "export"):
+    for name in ("write_tfrecords", "train", "export", "evaluate"):
         pretend(run, 2, name, {})
     assert steps.run_task("predict", run.uri, 2)["images"] == 0
     assert (summary["candidates"], summary["adopted"], summary["stop"]) == (0, 0, None)

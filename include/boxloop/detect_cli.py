@@ -87,7 +87,7 @@ def _expand(place: str) -> Iterator[tuple[str, str]]:
             if uri.lower().endswith(_SUFFIXES):
                 yield uri.removeprefix(f"{base}/"), uri
         return
-    for path in sorted(glob.glob(place, recursive=True)):
+    for path in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 - not below a folder
         if Path(path).is_file():
             yield Path(path).name, path
 

@@ -68,16 +68,16 @@ def test_airflow_finds_no_import_error() -> None:
     assert list(bag.dags) == ["active_learning"]
 
 
-def test_a_round_is_one_chain_with_its_evaluation_beside_it(parsed: dict[str, Any]) -> None:
+def test_a_round_is_one_chain_with_its_evaluation_beside_the_pool(parsed: dict[str, Any]) -> None:
     edges = inside(parsed["edges"])
     assert edges == [
         ("evaluate", "merge"),
+        ("export", "evaluate"),
         ("export", "predict"),
         ("gate", "parse_annotations"),
         ("match_labels", "merge"),
         ("parse_annotations", "write_tfrecords"),
         ("predict", "match_labels"),
-        ("train", "evaluate"),
         ("train", "export"),
         ("write_tfrecords", "train"),
     ]
@@ -95,7 +95,7 @@ def test_rounds_come_after_the_plan_and_before_the_report(parsed: dict[str, Any]
 def test_predict_is_as_many_tasks_as_there_are_shards() -> None:
     edges = inside(parse(BOXLOOP_PREDICT_SHARDS="3")["edges"])
     shards = ["predict_00", "predict_01", "predict_02"]
-    assert [b for a, b in edges if a == "export"] == shards
+    assert [b for a, b in edges if a == "export"] == ["evaluate", *shards]
     assert [a for a, b in edges if b == "match_labels"] == shards
 
 

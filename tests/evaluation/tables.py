@@ -79,6 +79,7 @@ def random_tables(
     moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
     is_right = rng.random(len(source)) < 0.7
     detections = pd.DataFrame(moved, columns=XYXY).assign(
+        agreement=np.nan,
         image_id=[ids[n] for n in of_image[source]],
         class_name=[names[n] for n in np.where(is_right, of_class[source], source % 4)],
         score=rng.random(len(source)).round(2),  # with ties

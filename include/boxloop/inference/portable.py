@@ -155,7 +155,8 @@ def fit(pixels: Array, spec: Spec) -> Fitted:
     Bilinear, between half-pixel centres, without anti-aliasing; what the image leaves free at the
     right or at the bottom has the mean colour.
     """
-    size, frame_size = np.array(pixels.shape[:2]), np.array(spec.input_size)
+    # in float32, as TensorFlow does: some sizes would be rounded to another pixel
+    size, frame_size = np.array([pixels.shape[:2], spec.input_size], np.float32)
     ratio = frame_size / size
     wanted = np.rint(size * (ratio.min() if spec.keep_aspect_ratio else ratio))
     height, width = np.clip(wanted, 1, frame_size).astype(int).tolist()
@@ -203,7 +204,8 @@ def _suppress(yxyx: Array, scores: Array, classes: Array, spec: Spec) -> Array:
     if not len(scores):
         return np.zeros(0, np.intp)
     corner, size = yxyx[:, 1::-1], (yxyx[:, 2:] - yxyx[:, :2])[:, ::-1]
-    boxes = np.hstack([corner, size]).astype(np.float64)
+    # from 0 on: OpenCV keeps classes apart by moving each past the largest coordinate
+    boxes = np.hstack([corner - corner.min(axis=0), size]).astype(np.float64)
     kept = cv2.dnn.NMSBoxesBatched(
         cast("Any", boxes),
         cast("Any", scores.astype(np.float32)),
