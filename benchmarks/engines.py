@@ -172,7 +172,7 @@ def _rate(call: Callable[[], Any], frames: int, threads: int) -> float:
     return done / (time.monotonic() - start)
 
 
-ENGINES = {
+ENGINES: dict[str, Callable[[Path], tuple[Candidates, int, int]]] = {
     "TensorFlow": open_tensorflow,
     "TFLite": open_tflite,
     "TFLite, all cores a frame": open_tflite_whole,
