@@ -54,10 +54,8 @@ def make_bundle(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-@pytest.fixture
-def finder(monkeypatch: pytest.MonkeyPatch) -> RedFinder:
-    """What every bundle detects with, two images at a time."""
-    red = RedFinder()
-    loaded = engine(red, batch_size=2, threads=1)
+def detect_with(finder: RedFinder, monkeypatch: pytest.MonkeyPatch) -> RedFinder:
+    """Let every bundle detect with this one, two images at a time."""
+    loaded = engine(finder, batch_size=2, threads=1)
     monkeypatch.setattr("boxloop.inference.engine.open_engine", lambda *_, **__: loaded)
-    return red
+    return finder

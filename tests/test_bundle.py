@@ -62,7 +62,7 @@ def test_an_altered_file_is_named(folder: Path) -> None:
 
 def test_a_label_map_of_another_model_is_refused(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "model", classes=["ace", "king", "queen", "jack"])
-    with pytest.raises(ValueError, match=r"2 classes .cat, dog., the model knows 4 classes .ace, k"):
+    with pytest.raises(ValueError, match=r"2 classes .cat, dog., the model knows 4 classes .ace"):
         read_bundle(folder)
 
 
