@@ -44,20 +44,14 @@ def read_bundle(folder: Path) -> dict[str, Any]:
         ValueError: if it is no bundle, a file is missing or altered, or the label map is of
             another model.
     """
-    try:
-        bundle = json.loads((folder / SPEC).read_text("utf-8"))
-        files, classes = dict(bundle["files"]), list(bundle["classes"])
-        Spec.read(folder)
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} has no {SPEC}: it is no bundle of Boxloop's") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / SPEC} is damaged ({error}): export the model again") from error
-    if bundle.get("format") != FORMAT:
-        raise ValueError(f"{folder / SPEC} has format {bundle.get('format')}, {FORMAT} is needed")
-    for name, digest in files.items():
+    path = folder / SPEC
+    if not path.is_file():
+        raise ValueError(f"{folder} has no {SPEC}: it is no bundle of Boxloop's")
+    bundle = _parse(path)
+    for name, digest in bundle["files"].items():
         _check_file(folder, name, digest)
-    _check_label_map(folder, classes)
-    return dict(bundle)
+    _check_label_map(folder, bundle["classes"])
+    return bundle
 
 
 def default_threshold(folder: Path) -> float | None:
@@ -66,6 +60,18 @@ def default_threshold(folder: Path) -> float | None:
     if not path.exists():
         return None
     return float(json.loads(path.read_text("utf-8"))["operating"]["threshold"])
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        bundle = json.loads(path.read_text("utf-8"))
+        number = bundle.get("format")
+        if number == FORMAT:  # another one may say other things
+            Spec.read(path.parent)
+            return {**bundle, "files": dict(bundle["files"]), "classes": list(bundle["classes"])}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): export the model again") from error
+    raise ValueError(f"{path} has format {number}, {FORMAT} is needed: use the Boxloop it is from")
 
 
 def _check_file(folder: Path, name: str, digest: str) -> None:

@@ -7,9 +7,11 @@ import glob
 import io
 import json
 import logging
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from boxloop import prediction, storage
@@ -49,6 +51,8 @@ def _detect(options: argparse.Namespace) -> int:
 
     logging.getLogger().setLevel(logging.ERROR)  # stdout is for JSON
     named = dict(_named(options.images))
+    if options.output is not None:
+        _check_output(options.output, named)
     with storage.local_folder(options.model) as folder:
         engine, spec = prediction.open_bundle(folder, PredictConfig(engine=options.engine))
         min_score = options.min_score
@@ -60,7 +64,7 @@ def _detect(options: argparse.Namespace) -> int:
 
 
 def _named(given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Give a name of its own, fit for a file, and the URI of each image that is meant.
+    """Give the name of a drawing of its own, and the URI, of each image that is meant.
 
     Raises:
         ValueError: if there is none at a place.
@@ -69,7 +73,8 @@ def _named(given: Sequence[str]) -> Iterator[tuple[str, str]]:
     for place in given:
         found = list(_expand(place))
         check(bool(found), f"{place}: no such image, nor a folder with any")
-        for name, uri in found:
+        for path, uri in found:
+            name = str(PurePosixPath(re.sub(r"[:\\]", "_", path)).with_suffix(".jpg"))
             own, number = name, 1
             while own in taken:
                 own, number = f"{number}-{name}", number + 1
@@ -90,6 +95,18 @@ def _expand(place: str) -> Iterator[tuple[str, str]]:
     for path in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 - not below a folder
         if Path(path).is_file():
             yield Path(path).name, path
+
+
+def _check_output(output: str, named: dict[str, str]) -> None:
+    """Make sure that no drawing takes the place of an image."""
+    images = {_real(uri) for uri in named.values()}
+    for name in named:
+        path = storage.safe_join(output, name)
+        check(_real(path) not in images, f"--output: {path} is an image itself, draw elsewhere")
+
+
+def _real(uri: str) -> str:
+    return uri if storage.is_remote(uri) else os.path.realpath(uri)
 
 
 def _tell(
@@ -116,7 +133,7 @@ def _boxes(found: Found, spec: Spec, uri: str, name: str, output: str | None) ->
 
     records: dict[str, Any] = {"detections": to_records(found, spec)}
     if output is not None:
-        path = storage.safe_join(output, str(Path(name).with_suffix(".jpg")))
+        path = storage.safe_join(output, name)
         storage.write_bytes(path, _draw(storage.read_bytes(uri), found, spec))
         records["picture"] = path
     return records

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ def predict(
     settings. So a part that is there is never made again, and never taken for another.
     """
     images = _share(candidates, shard, num_shards)
-    parts = [images.iloc[i : i + IMAGES_A_PART] for i in range(0, len(images), IMAGES_A_PART)]
+    parts = _parts(images)
     model_digest = storage.digest(f"{run.model(round_number)}/bundle.json") if parts else ""
     uris = [
         run.detections(round_number, shard, num_shards, number, _digest(part, model_digest, config))
@@ -134,6 +135,13 @@ def _share(candidates: pd.DataFrame, shard: int, num_shards: int) -> pd.DataFram
         lambda image_id: int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % num_shards
     )
     return candidates[shards == shard]
+
+
+def _parts(images: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return parts of about one size: of a few images at the end perhaps none could be read."""
+    number = math.ceil(len(images) / IMAGES_A_PART)
+    size = math.ceil(len(images) / max(1, number))
+    return [images.iloc[size * i : size * (i + 1)] for i in range(number)]
 
 
 def _digest(images: pd.DataFrame, model_digest: str, config: PredictConfig) -> str:

@@ -4,14 +4,17 @@ import gc
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from boxloop.data.demo_scene import CLASSES, SIDE, draw_scene
 from boxloop.data.examples import build_shard, encode_example
 from boxloop.experiment import read_model
-from boxloop.settings import DataConfig, DrawnConfig, Experiment
+from boxloop.prediction import detect, open_bundle
+from boxloop.settings import DataConfig, DrawnConfig, Experiment, PredictConfig
 from boxloop.train_settings import TrainConfig
 from boxloop.zoo import model_names
 
@@ -85,10 +88,21 @@ def small_experiment(name: str) -> Experiment:
     return Experiment(name="small", model=model, data=DataConfig(drawn=DrawnConfig()), train=train)
 
 
+def write_pictures(folder: Path) -> pd.DataFrame:
+    paths = [folder / f"{number}.jpg" for number in range(SCENES)]
+    for number, path in enumerate(paths):
+        path.write_bytes(picture(number))
+    return pd.DataFrame({"image_id": [p.name for p in paths], "uri": [str(p) for p in paths]})
+
+
+def describe(experiment: Experiment) -> dict[str, Any]:
+    model = experiment.model
+    data = {"training_images": SCENES}
+    return {"model": model.name, "task": model.task, "round": 1, "data": data}
+
+
 @pytest.mark.parametrize("name", model_names())
 def test_model_takes_a_step_is_exported_and_detects(name: str, shard: Path, tmp_path: Path) -> None:
-    from boxloop.detector.predict import detect_all
-
     from boxloop.detector.export import export
     from boxloop.detector.train import Data, train
 
@@ -104,21 +118,24 @@ def test_model_takes_a_step_is_exported_and_detects(name: str, shard: Path, tmp_
     )
     assert result["steps"] == 1
 
-    export(
+    bundle = export(
         experiment,
-        num_classes=len(CLASSES),
-        weights_dir=tmp_path / "weights",
-        export_dir=tmp_path / "model",
-    )
-    found, unreadable = detect_all(
-        tmp_path / "model",
-        ["0.jpg", "1.jpg"],
-        [picture(0), picture(1)],
         class_names=CLASSES,
-        batch_size=2,
+        weights_dir=tmp_path / "weights",
+        folder=tmp_path / "model",
+        samples=[picture(number) for number in range(SCENES)],
+        description=describe(experiment),
     )
+    has_tflite = experiment.model.task == "RetinaNet"  # TFLite lacks what R-CNNs suppress with
+    assert ({"detector.tflite", "detect.py"} <= bundle["files"].keys()) is has_tflite
+
+    images = write_pictures(tmp_path)
+    engine = "tflite" if has_tflite else "tensorflow"
+    opened = open_bundle(tmp_path / "model", PredictConfig(engine=engine, batch_size=SCENES))
+    found, unreadable = detect(opened, images)
+    assert opened[0].name == engine
     assert not unreadable
-    assert set(found["image_id"]) == {"0.jpg", "1.jpg"}
+    assert set(found["image_id"]) == set(images["image_id"])
     assert found["score"].between(0, 1).all()
     assert found[["xmin", "ymin"]].ge(0).all(axis=None)
     assert found[["xmax", "ymax"]].le(SIDE).all(axis=None)

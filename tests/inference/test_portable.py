@@ -1,5 +1,6 @@
 import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,8 @@ def whole(height: int = 48, width: int = 64, scale: float = 1.0) -> Fitted:
     return Fitted(np.zeros((48, 64, 3), np.float32), (scale, scale), (height, width))
 
 
-def ask(
-    boxes: list[list[float]], scores: list[list[float]], fitted: Fitted, **rules: object
-) -> Found:
+def ask(boxes: Any, scores: Any, fitted: Fitted, **rules: Any) -> Found:
+    """Choose among boxes, shape (A, 4), that all classes share."""
     yxyx = np.array(boxes, np.float32)[:, None]
     return find(yxyx, np.array(scores, np.float32), fitted, dataclasses.replace(SPEC, **rules))
 

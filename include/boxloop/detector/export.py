@@ -61,11 +61,13 @@ def export(
     settings = {"classes": list(class_names), **_settings(config)}
     _save(serving, folder)
     (folder / bundle.LABEL_MAP).write_text(build_label_map(class_names), "utf-8")
-    shutil.copyfile(portable.__file__, folder / "detect.py")
     bundle.write_bundle(folder, settings)  # from here on it is read as everybody will read it
     spec = Spec.read(folder)
     frames = [fit(decode(sample, upright=False), spec) for sample in samples]
-    tflite.convert(serving.candidates, folder, [fitted.frame for fitted in frames])
+    if portable.MODEL in tflite.convert(
+        serving.candidates, folder, [each.frame for each in frames]
+    ):
+        shutil.copyfile(portable.__file__, folder / "detect.py")
     verified = verify.verify(serving.candidates, folder, list(zip(samples, frames, strict=True)))
     described = {**description, **settings, "verified": verified}
     names = [path.name for path in folder.iterdir()]
