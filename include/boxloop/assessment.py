@@ -31,6 +31,7 @@ def evaluate(run: Run, round_number: int) -> Value:
         validation, _ = prediction.detect(opened, dataset.split("validation"))
         detections, unreadable = prediction.detect(opened, dataset.split("test"))
     test = dataset.split("test")
+    prediction.check_readable(unreadable, len(test))
     readable = test[~test["image_id"].isin(unreadable)]
     figures, images = _judge(run, round_number, dataset, validation, detections, readable)
     evaluation = {"split": "test", **figures, "unreadable": unreadable}

@@ -6,6 +6,7 @@ another, is not used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from boxloop.data.formats.label_map import parse_label_map
 from boxloop.inference.portable import SPEC, Spec
 
 LABEL_MAP = "label_map.pbtxt"
-METRICS = "metrics.json"
+METRICS, CARD = "metrics.json", "MODEL_CARD.md"
+"""What is found out with a bundle and added to it later; they name its digest."""
+_DAMAGED = (OSError, RecursionError, ValueError, KeyError, TypeError, AttributeError)
 FORMAT = 1
 """Of bundle.json; raised when an older Boxloop could not read it."""
 
@@ -31,10 +34,11 @@ def write_bundle(folder: Path, description: Mapping[str, Any]) -> None:
     names = sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and path.name != SPEC
+        if path.is_file() and path.name not in (SPEC, METRICS, CARD)
     )
     files = {name: storage.digest(str(folder / name)) for name in names}
-    storage.write_json(str(folder / SPEC), {"format": FORMAT, **description, "files": files})
+    described = {"format": FORMAT, **description, "files": files}
+    storage.write_json(str(folder / SPEC), {**described, "digest": _digest(described)})
 
 
 def read_bundle(folder: Path) -> dict[str, Any]:
@@ -57,9 +61,15 @@ def read_bundle(folder: Path) -> dict[str, Any]:
 def default_threshold(folder: Path) -> float | None:
     """Return the score above which detections are worth showing, None where nobody knows."""
     path = folder / METRICS
-    if not path.exists():
+    if not path.is_file():
         return None
-    return float(json.loads(path.read_text("utf-8"))["operating"]["threshold"])
+    try:
+        metrics = json.loads(path.read_text("utf-8"))
+        bundle = json.loads((folder / SPEC).read_text("utf-8"))
+        is_of_bundle = metrics["bundle_digest"] == bundle["digest"]
+        return float(metrics["operating"]["threshold"]) if is_of_bundle else None
+    except _DAMAGED as error:
+        raise ValueError(f"{path} is damaged ({error}): copy the folder anew") from error
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -67,11 +77,24 @@ def _parse(path: Path) -> dict[str, Any]:
         bundle = json.loads(path.read_text("utf-8"))
         number = bundle.get("format")
         if number == FORMAT:  # another one may say other things
-            Spec.read(path.parent)
+            Spec.of(bundle)
+            _check_listed(bundle)
             return {**bundle, "files": dict(bundle["files"]), "classes": list(bundle["classes"])}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): export the model again") from error
+    except _DAMAGED as error:
+        raise ValueError(f"{path} is damaged ({error}): copy the folder anew") from error
     raise ValueError(f"{path} has format {number}, {FORMAT} is needed: use the Boxloop it is from")
+
+
+def _check_listed(bundle: dict[str, Any]) -> None:
+    described = {name: value for name, value in bundle.items() if name != "digest"}
+    if bundle["digest"] != _digest(described):
+        raise ValueError("it is not as it was written")
+    if missing := {"saved_model.pb", LABEL_MAP} - set(bundle["files"]):
+        raise ValueError(f"it does not list {', '.join(sorted(missing))}")
+
+
+def _digest(described: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def _check_file(folder: Path, name: str, digest: str) -> None:

@@ -112,6 +112,7 @@ def _real(uri: str) -> str:
 def _tell(
     results: Iterable[Any], uris: dict[str, str], spec: Spec, min_score: float, output: str | None
 ) -> int:
+    from boxloop.inference.portable import to_records
     from boxloop.inference.stream import Unreadable
 
     failed = 0
@@ -122,24 +123,20 @@ def _tell(
             line["error"] = result.reason
         else:
             found = result.found.above(min_score)
-            line |= _boxes(found, spec, uris[result.image_id], result.image_id, output)
+            line["detections"] = to_records(found, spec)
+            if output is not None:
+                try:
+                    target = storage.safe_join(output, result.image_id)
+                    storage.write_bytes(target, _draw(uris[result.image_id], found, spec))
+                    line["picture"] = target
+                except (OSError, ValueError) as error:
+                    failed, line["error"] = 1, f"cannot be drawn: {error}"
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
     return failed
 
 
-def _boxes(found: Found, spec: Spec, uri: str, name: str, output: str | None) -> dict[str, Any]:
-    from boxloop.inference.portable import to_records
-
-    records: dict[str, Any] = {"detections": to_records(found, spec)}
-    if output is not None:
-        path = storage.safe_join(output, name)
-        storage.write_bytes(path, _draw(storage.read_bytes(uri), found, spec))
-        records["picture"] = path
-    return records
-
-
-def _draw(content: bytes, found: Found, spec: Spec) -> bytes:
+def _draw(uri: str, found: Found, spec: Spec) -> bytes:
     from boxloop.data.images import to_rgb
     from boxloop.inference.portable import decode
     from boxloop.report.contact_sheet import LabelledBox, Picture, class_colour, draw_picture
@@ -156,5 +153,6 @@ def _draw(content: bytes, found: Found, spec: Spec) -> bytes:
         )
     ]
     buffer = io.BytesIO()
-    draw_picture(Picture(decode(to_rgb(content)), boxes), SIDE).save(buffer, "JPEG", quality=90)
+    pixels = decode(to_rgb(storage.read_bytes(uri), upright=True))
+    draw_picture(Picture(pixels, boxes), SIDE).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()

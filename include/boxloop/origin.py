@@ -8,7 +8,7 @@ from typing import Any
 
 from boxloop import pretrained, storage
 from boxloop.artifacts import Run
-from boxloop.bundle import METRICS
+from boxloop.bundle import CARD, METRICS
 from boxloop.experiment import read_experiment
 from boxloop.ledger import task_value
 from boxloop.model_card import build_card
@@ -45,14 +45,13 @@ def describe(run: Run, round_number: int) -> dict[str, Any]:
 def read_samples(dataset_uri: str) -> list[bytes]:
     """Return some test images, the same each time, as files that TensorFlow decodes."""
     from boxloop.data.dataset import read_dataset
-    from boxloop.data.images import to_rgb
 
     images = read_dataset(dataset_uri).split("test")
     spread = images.iloc[:: max(1, len(images) // SAMPLES)].head(SAMPLES)
     samples = []
     for uri in spread["uri"]:
         try:
-            samples.append(to_rgb(storage.read_bytes(uri)))
+            samples.append(_read_sample(uri))
         except (OSError, ValueError) as error:
             log.warning("%s cannot be read: %s", uri, error)
     if not samples:
@@ -60,11 +59,20 @@ def read_samples(dataset_uri: str) -> list[bytes]:
     return samples
 
 
+def _read_sample(uri: str) -> bytes:
+    """Read a file that TensorFlow decodes, to the same pixels as OpenCV: CMYK it does not."""
+    from boxloop.data.images import open_image, to_png, to_rgb
+
+    content = storage.read_bytes(uri)
+    return to_png(content) if open_image(content).mode == "CMYK" else to_rgb(content)
+
+
 def complete_bundle(model_uri: str, evaluation: dict[str, Any]) -> None:
     """Add to a bundle what was found out with it: its figures and its model card."""
-    described = storage.read_json(f"{model_uri}/bundle.json")
-    storage.write_json(f"{model_uri}/{METRICS}", evaluation)
-    storage.write_bytes(f"{model_uri}/MODEL_CARD.md", build_card(described, evaluation).encode())
+    bundle = storage.read_json(f"{model_uri}/bundle.json")
+    metrics = {**evaluation, "bundle_digest": bundle["digest"]}
+    storage.write_json(f"{model_uri}/{METRICS}", metrics)
+    storage.write_bytes(f"{model_uri}/{CARD}", build_card(bundle, evaluation).encode())
 
 
 def _origin(experiment: Experiment) -> dict[str, Any] | None:

@@ -43,7 +43,11 @@ def predict(
 
     A part is two files, its detections and then, as a sign that they are whole, the images that
     could not be read. Both are named by all that decides them: the model, the images and the
-    settings. So a part that is there is never made again, and never taken for another.
+    settings. So a part that is there is not made again, but where images could not be read: those
+    may be back; and it is never taken for another.
+
+    Raises:
+        ValueError: if the bundle is damaged, or none of several images can be read.
     """
     images = _share(candidates, shard, num_shards)
     parts = _parts(images)
@@ -52,17 +56,15 @@ def predict(
         run.detections(round_number, shard, num_shards, number, _digest(part, model_digest, config))
         for number, part in enumerate(parts, start=1)
     ]
-    missing = [pair for pair in zip(uris, parts, strict=True) if not storage.exists(_sign(pair[0]))]
+    missing = [pair for pair in zip(uris, parts, strict=True) if not _is_whole(pair[0])]
     if len(missing) < len(parts):
         log.info("%d of %d parts are there already", len(parts) - len(missing), len(parts))
     if missing:
         with storage.local_folder(run.model(round_number)) as folder:
             _detect_parts(folder, missing, config)
-    return {
-        "detections_uris": uris,
-        "images": len(images),
-        "unreadable": {k: v for uri in uris for k, v in storage.read_json(_sign(uri)).items()},
-    }
+    unreadable = {k: v for uri in uris for k, v in storage.read_json(_sign(uri)).items()}
+    check_readable(unreadable, len(images))
+    return {"detections_uris": uris, "images": len(images), "unreadable": unreadable}
 
 
 def open_bundle(folder: Path, config: PredictConfig) -> Opened:
@@ -73,11 +75,15 @@ def open_bundle(folder: Path, config: PredictConfig) -> Opened:
     """
     from boxloop.bundle import read_bundle
     from boxloop.inference.engine import open_engine
-    from boxloop.inference.portable import Spec
+    from boxloop.inference.portable import MODEL, Spec
 
-    read_bundle(folder)
-    engine = open_engine(folder, config.engine, batch_size=config.batch_size)
-    return engine, Spec.read(folder)
+    bundle = read_bundle(folder)
+    spec = Spec.of(bundle)
+    has_tflite = MODEL in bundle["files"]
+    engine = open_engine(
+        folder, spec, config.engine, has_tflite=has_tflite, batch_size=config.batch_size
+    )
+    return engine, spec
 
 
 def detect(
@@ -92,9 +98,6 @@ def detect(
 
     Returns:
         A table with DETECTION_COLUMNS, in the order of the images; and why images cannot be read.
-
-    Raises:
-        ValueError: if none of several images can be read.
     """
     from boxloop.inference.stream import Detections, detect_all, to_table
 
@@ -112,9 +115,14 @@ def detect(
         if count % IMAGES_A_LINE == 0:
             speed = watch.rate(IMAGES_A_LINE)
             tell(step=count, steps=len(images), images_per_second=speed)
-    if len(unreadable) == len(images) > 1:
-        raise ValueError(f"none of {len(images)} images can be read: {_first(unreadable)}")
     return to_table(found, spec.classes), unreadable
+
+
+def check_readable(unreadable: dict[str, str], num_images: int) -> None:
+    """Raise ValueError if none of several images can be read: then the fault is elsewhere."""
+    if len(unreadable) == num_images > 1:
+        name, reason = next(iter(unreadable.items()))
+        raise ValueError(f"none of {num_images} images can be read: {name}: {reason}")
 
 
 def _detect_parts(
@@ -155,6 +163,5 @@ def _sign(uri: str) -> str:
     return uri.replace(".parquet", ".unreadable.json")
 
 
-def _first(unreadable: dict[str, str]) -> str:
-    name, reason = next(iter(unreadable.items()))
-    return f"{name}: {reason}"
+def _is_whole(uri: str) -> bool:
+    return storage.exists(_sign(uri)) and storage.read_json(_sign(uri)) == {}

@@ -105,8 +105,8 @@ class PredictConfig:
     batch_size: int = 32
     """Images a call of TensorFlow; TFLite takes one at a time, on each core."""
     agreement: bool = False
-    """Detect in the pool three times, also mirrored and smaller, and tell the oracle how well
-    the boxes agree."""
+    """Detect in the pool three times, also mirrored and smaller, and keep how well the boxes agree
+    with the detections. No oracle looks at it yet."""
 
     def __post_init__(self) -> None:
         engines = ("auto", "tflite", "tensorflow")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from boxloop import assessment, origin, prediction, storage, training
 from boxloop.artifacts import Run
+from boxloop.bundle import CARD, METRICS
 from boxloop.experiment import read_experiment
 from boxloop.ledger import (
     ROUND_TASKS,
@@ -73,6 +74,8 @@ def run_task(
     once = partial(run_once, run, round_number, name, started=started or time.time())
     if task == "train":
         return training.run_train(run, round_number, once)
+    if task == "export" and not storage.exists(f"{run.model(round_number)}/bundle.json"):
+        storage.delete(run.marker(round_number, name))  # somebody deleted it to have it anew
     if task == "predict":
         return once(lambda: predict(run, round_number, shard=shard, num_shards=num_shards))
     return once(lambda: _STEPS[task](run, round_number))
@@ -122,7 +125,9 @@ def export(run: Run, round_number: int) -> Value:
     dataset_uri = run.dataset(round_number)
     description, samples = origin.describe(run, round_number), origin.read_samples(dataset_uri)
     uri = run.model(round_number)
-    storage.delete_folder(uri)
+    for old in storage.list_files(uri):  # figures stay: they name the bundle that they are of
+        if not old.endswith((METRICS, CARD)):
+            storage.delete(old)
     with (
         storage.local_folder(run.weights(round_number)) as weights,
         storage.working_folder(uri) as folder,
@@ -136,7 +141,7 @@ def export(run: Run, round_number: int) -> Value:
             description=description,
         )
         storage.upload_folder(folder, uri, last="bundle.json")
-    return {"model_uri": uri, "verified": bundle["verified"], "files": sorted(bundle["files"])}
+    return {"model_uri": uri, "digest": bundle["digest"], "verified": bundle["verified"]}
 
 
 def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Value:

@@ -7,7 +7,7 @@ import io
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from boxloop.data.findings import Finding
 
@@ -92,21 +92,32 @@ def findings_of(facts: ImageFacts, name: str) -> list[Finding]:
     return found
 
 
-def to_rgb(data: bytes) -> bytes:
+def to_rgb(data: bytes, *, upright: bool = False) -> bytes:
     """Return a file that TensorFlow decodes into an RGB picture of the same size.
 
     JPEG and PNG are returned as they are. The first picture of any other file becomes a PNG
     without metadata, its pixels as stored; 16 bits become their upper 8, and pixels of 32 bits
     are stretched from the darkest to the brightest.
 
+    Args:
+        data: the file's bytes.
+        upright: turn what becomes a PNG as its Exif data ask for.
+
     Raises:
         ValueError: as `read_facts`.
     """
-    image = open_image(data)
-    if _format(image) in _AS_THEY_ARE:
+    if _format(open_image(data)) in _AS_THEY_ARE:
         return data
+    return to_png(data, upright=upright)
+
+
+def to_png(data: bytes, *, upright: bool = False) -> bytes:
+    """Return the first picture of a file as `to_rgb` does, but of any format."""
+    image = open_image(data)
     try:
         rgb = _eight_bits(_decode(image, data)).convert("RGB")
+        if upright and image.format != "TIFF":  # which Pillow turns itself
+            rgb = ImageOps.exif_transpose(rgb)
     except Exception as error:
         raise ValueError(_DAMAGED.format(error)) from error
     rgb.info.clear()

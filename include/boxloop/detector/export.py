@@ -59,16 +59,16 @@ def export(
     weights.read(model, weights_dir)
     serving = Serving(config, model)
     settings = {"classes": list(class_names), **_settings(config)}
+    spec = Spec.of(settings)
     _save(serving, folder)
     (folder / bundle.LABEL_MAP).write_text(build_label_map(class_names), "utf-8")
-    bundle.write_bundle(folder, settings)  # from here on it is read as everybody will read it
-    spec = Spec.read(folder)
     frames = [fit(decode(sample, upright=False), spec) for sample in samples]
     if portable.MODEL in tflite.convert(
         serving.candidates, folder, [each.frame for each in frames]
     ):
         shutil.copyfile(portable.__file__, folder / "detect.py")
-    verified = verify.verify(serving.candidates, folder, list(zip(samples, frames, strict=True)))
+    images = list(zip(samples, frames, strict=True))
+    verified = verify.verify(serving.candidates, folder, spec, images)
     described = {**description, **settings, "verified": verified}
     names = [path.name for path in folder.iterdir()]
     (folder / "README.md").write_text(build_readme({**described, "files": names}), "utf-8")

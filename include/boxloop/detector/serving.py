@@ -10,6 +10,8 @@ import tensorflow as tf
 from official.core import config_definitions
 from official.vision.ops import anchor, preprocess_ops
 
+from boxloop.inference.portable import Spec, check_shapes
+
 SIGNATURES = ("serving_default", "image_tensor", "tf_example", "candidates")
 MAX_PARALLEL_IMAGES = 32
 
@@ -84,7 +86,7 @@ class Serving(tf.Module):  # type: ignore[misc]
         return {"boxes": outputs["decoded_boxes"], "scores": outputs["decoded_box_scores"]}
 
     def _detect_encoded(self, contents: Any) -> Outputs:
-        def prepare(content: Any) -> tuple[Any, Any]:
+        def prepare(content: Any) -> tuple[Any, Any, Any]:
             return self._fit(_decode(content))
 
         return self._detect(*self._prepare_all(prepare, contents))
@@ -97,10 +99,8 @@ class Serving(tf.Module):  # type: ignore[misc]
         return self._detect_encoded(tf.io.parse_example(examples, feature)["image/encoded"])
 
     def _prepare_all(self, prepare: Callable[[Any], Any], inputs: Any) -> Any:
-        specs = (
-            tf.TensorSpec([*self._input_size, 3], tf.float32),
-            tf.TensorSpec([4, 2], tf.float32),
-        )
+        pair = tf.TensorSpec([2], tf.float32)
+        specs = (tf.TensorSpec([*self._input_size, 3], tf.float32), pair, pair)
         with tf.device("cpu:0"):
             return tf.map_fn(
                 prepare,
@@ -109,18 +109,24 @@ class Serving(tf.Module):  # type: ignore[misc]
                 parallel_iterations=MAX_PARALLEL_IMAGES,
             )
 
-    def _fit(self, pixels: Any) -> tuple[Any, Any]:
-        """Scale an image into the frame, whose rest has the mean colour."""
-        mean = tf.constant(preprocess_ops.MEAN_RGB)
-        image, info = preprocess_ops.resize_and_crop_image(
-            tf.cast(pixels, tf.float32) - mean,  # what is added at the edges is 0
-            self._input_size,
-            padded_size=self._input_size,
-            keep_aspect_ratio=self._keep_aspect_ratio,
-        )
-        return image + mean, info
+    def _fit(self, pixels: Any) -> tuple[Any, Any, Any]:
+        """Scale an image into the frame as boxloop.inference.portable.fit does.
 
-    def _detect(self, frames: Any, info: Any) -> Outputs:
+        Returns:
+            The frame; its pixels a pixel of the image, yx; the image's height and width.
+        """
+        size = tf.shape(pixels)[:2]
+        ratio = tf.constant(self._input_size, tf.float64) / tf.cast(size, tf.float64)
+        if self._keep_aspect_ratio:
+            ratio = tf.reduce_min(ratio) * tf.ones_like(ratio)
+        wanted = tf.cast(tf.round(tf.cast(size, tf.float64) * ratio), tf.int32)
+        wanted = tf.clip_by_value(wanted, 1, self._input_size)
+        mean = tf.constant(preprocess_ops.MEAN_RGB)
+        scaled = tf.image.resize(tf.cast(pixels, tf.float32) - mean, wanted)
+        frame = tf.image.pad_to_bounding_box(scaled, 0, 0, *self._input_size) + mean
+        return frame, tf.cast(wanted / size, tf.float32), tf.cast(size, tf.float32)
+
+    def _detect(self, frames: Any, scale_yx: Any, size: Any) -> Outputs:
         candidates = self.candidates(frames)
         boxes, scores, classes, counts = tf.image.combined_non_max_suppression(
             candidates["boxes"],
@@ -132,10 +138,11 @@ class Serving(tf.Module):  # type: ignore[misc]
             clip_boxes=False,
         )
         is_detection = tf.sequence_mask(counts, self._rules.max_num_detections)
-        size, scale = info[:, 0:1], info[:, 2:3]
-        limit = tf.tile(size, [1, 1, 2])
+        limit = tf.tile(size[:, None], [1, 1, 2])
         return {
-            "detection_boxes": tf.clip_by_value(boxes / tf.tile(scale, [1, 1, 2]), 0, limit),
+            "detection_boxes": tf.clip_by_value(
+                boxes / tf.tile(scale_yx[:, None], [1, 1, 2]), 0, limit
+            ),
             "detection_scores": scores,
             "detection_classes": tf.where(is_detection, tf.cast(classes, tf.int32) + 1, 0),
             "num_detections": counts,
@@ -152,20 +159,30 @@ def _decode(content: Any) -> Any:
     return tf.ensure_shape(pixels, [None, None, 3])
 
 
-def load_candidates(folder: Path, *, compiled: bool) -> Callable[[Any], tuple[Any, Any]]:
+def load_candidates(
+    folder: Path, spec: Spec, *, compiled: bool
+) -> Callable[[Any], tuple[Any, Any]]:
     """Load what `Serving.candidates` does from an exported model, its outputs as a tuple.
 
     Args:
         folder: with the SavedModel.
+        spec: its description.
         compiled: by XLA, which takes a minute at the first call of a shape, with float16 where
             TensorFlow knows it to be safe. For GPUs, and graphs without suppression inside.
+
+    Raises:
+        ValueError: if it is the description of another model.
     """
     if compiled:
         tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
     model = tf.saved_model.load(str(folder))
+    signature = model.signatures["candidates"]
+    frames_spec = signature.structured_input_signature[1]["frames"]
+    scores_spec = signature.structured_outputs["scores"]
+    check_shapes(spec, frames_spec.shape.as_list(), scores_spec.shape.as_list(), str(folder))
 
     def candidates(frames: Any) -> tuple[Any, Any]:
-        outputs = model.signatures["candidates"](frames=frames)
+        outputs = model.signatures["candidates"](frames=frames)  # holds on to the variables
         return outputs["boxes"], outputs["scores"]
 
     function: Callable[[Any], tuple[Any, Any]] = tf.function(candidates, jit_compile=compiled)

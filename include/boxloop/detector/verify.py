@@ -42,13 +42,14 @@ their size or speed."""
 
 
 def verify(
-    candidates: Any, folder: Path, images: Sequence[tuple[bytes, Fitted]]
+    candidates: Any, folder: Path, spec: Spec, images: Sequence[tuple[bytes, Fitted]]
 ) -> dict[str, dict[str, int]]:
     """Compare every model file of a bundle with the detector that it was made from.
 
     Args:
         candidates: of the detector: `Serving.candidates`.
-        folder: the bundle.
+        folder: with the files.
+        spec: of the model.
         images: encoded, and in the model's frame.
 
     Returns:
@@ -56,17 +57,18 @@ def verify(
         partner within TOLERANCES on the other side.
 
     Raises:
-        ValueError: if a file lacks more of them than MAX_LOST.
+        ValueError: if a file lacks more of them than MAX_LOST, or the SavedModel or the float32
+            TFLite file scores the candidates otherwise.
     """
-    spec = Spec.read(folder)
-    outputs = candidates(tf.constant(np.stack([fitted.frame for _, fitted in images])))
-    boxes, scores = outputs["boxes"].numpy(), outputs["scores"].numpy()
     fitted = [each for _, each in images]
+    frames = np.stack([each.frame for each in fitted])
+    boxes, scores = _numpy(candidates(tf.constant(frames)))
+    _check_candidates(folder, spec, frames, scores)
     expected = [find(b, s, f, spec) for b, s, f in zip(boxes, scores, fitted, strict=True)]
     found = {SAVED_MODEL: _saved_model_found(folder, [content for content, _ in images])}
     for name in (MODEL, FLOAT16, INT8):
         if (folder / name).exists():
-            found[name] = _tflite_found(Detector(folder, name), fitted)
+            found[name] = _tflite_found(Detector(folder, name, spec=spec), fitted)
     return {name: _verdict(folder / name, expected, actual) for name, actual in found.items()}
 
 
@@ -79,6 +81,25 @@ def _verdict(path: Path, expected: Sequence[Found], actual: Sequence[Found]) -> 
             "detections have no counterpart; please report this, with the model's settings"
         )
     return {"detections": detections, "lost": lost}
+
+
+def _check_candidates(folder: Path, spec: Spec, frames: Array, expected: Array) -> None:
+    """Compare scores before any is dropped: a detector that finds nothing is checked too."""
+    if not np.isfinite(expected).all():
+        raise ValueError("the trained detector's scores are no numbers: train it anew")
+    model = tf.saved_model.load(str(folder))
+    scores = {SAVED_MODEL: _numpy(model.signatures["candidates"](frames=tf.constant(frames)))[1]}
+    if (folder / MODEL).exists():
+        detector = Detector(folder, spec=spec)
+        each = [detector.candidates(frame[None])[1].copy() for frame in frames]
+        scores[MODEL] = np.concatenate(each)
+    for name, found in scores.items():
+        if not np.allclose(found, expected, atol=EQUAL.max_score_difference):
+            raise ValueError(f"{folder / name} does not score as the trained detector does")
+
+
+def _numpy(outputs: Any) -> tuple[Array, Array]:
+    return outputs["boxes"].numpy(), outputs["scores"].numpy()
 
 
 def _saved_model_found(folder: Path, contents: Sequence[bytes]) -> list[Found]:

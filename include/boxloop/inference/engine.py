@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from boxloop.inference.portable import MODEL, Array, Detector
+from boxloop.inference.portable import MODEL, Array, Detector, Spec
 
 log = logging.getLogger(__name__)
 
@@ -35,23 +35,26 @@ class Engine:
     """How many of them should call."""
 
 
-def open_engine(folder: Path, name: str, *, batch_size: int) -> Engine:
+def open_engine(
+    folder: Path, spec: Spec, name: str, *, has_tflite: bool, batch_size: int
+) -> Engine:
     """Load the model of a bundle.
 
     Args:
         folder: the bundle.
+        spec: its description.
         name: auto, tflite or tensorflow, as boxloop.settings.PredictConfig has it.
+        has_tflite: whether there is a TFLite file.
         batch_size: frames a call, where the engine takes several.
 
     Raises:
-        ValueError: if the bundle has no model for that engine.
+        ValueError: if the bundle has no model for that engine, or one of another description.
     """
-    has_tflite = (folder / MODEL).exists()
     if name == "tflite" and not has_tflite:
         raise ValueError(f"{folder} has no {MODEL}: TFLite cannot run this model, use tensorflow")
     if name == "tflite" or (name == "auto" and has_tflite and not _has_gpu()):
-        return _open_tflite(folder)
-    return _open_tensorflow(folder, batch_size)
+        return _open_tflite(folder, spec)
+    return _open_tensorflow(folder, spec, batch_size, compiled=has_tflite and _has_gpu())
 
 
 def _has_gpu() -> bool:
@@ -63,30 +66,37 @@ def _has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _open_tflite(folder: Path) -> Engine:
+def _open_tflite(folder: Path, spec: Spec) -> Engine:
     """Return one interpreter a thread: faster than one interpreter with several threads."""
     own = threading.local()
+    own.detector = Detector(folder, spec=spec)  # fails here, and not in a thread
 
     def candidates(frames: Array) -> tuple[Array, Array]:
         if not hasattr(own, "detector"):
-            own.detector = Detector(folder)
+            own.detector = Detector(folder, spec=spec)
         boxes, scores = own.detector.candidates(frames)
         return boxes, scores
 
-    return Engine("tflite", candidates, batch_size=1, threads=len(os.sched_getaffinity(0)))
+    return Engine("tflite", candidates, batch_size=1, threads=num_cores())
 
 
-def _open_tensorflow(folder: Path, batch_size: int) -> Engine:
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _open_tensorflow(folder: Path, spec: Spec, batch_size: int, *, compiled: bool) -> Engine:
     import tensorflow as tf
 
     from boxloop.detector.serving import load_candidates
 
-    is_plain = (folder / MODEL).exists()  # what TFLite takes, XLA takes
-    call: Any = load_candidates(folder, compiled=_has_gpu() and is_plain)
+    call: Any = load_candidates(folder, spec, compiled=compiled)
 
     def candidates(frames: Array) -> tuple[Array, Array]:
-        # always the same shape: another one would be traced, and compiled, anew
-        missing = batch_size - len(frames)
+        # XLA compiles each shape anew, so it gets but one
+        missing = batch_size - len(frames) if compiled else 0
         whole = np.concatenate([frames, np.zeros((missing, *frames.shape[1:]), np.float32)])
         boxes, scores = call(tf.constant(whole))
         return boxes.numpy()[: len(frames)], scores.numpy()[: len(frames)]

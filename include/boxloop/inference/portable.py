@@ -28,6 +28,7 @@ from ai_edge_litert.interpreter import Interpreter
 Array = np.ndarray[Any, Any]
 SPEC = "bundle.json"
 MODEL = "detector.tflite"
+LARGE = 2**25  # colours of an image from which on they are scaled one by one, to spare memory
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,15 @@ class Spec:
     @classmethod
     def read(cls, folder: str | Path) -> Spec:
         """Read the description in a bundle's folder."""
-        spec = json.loads((Path(folder) / SPEC).read_text("utf-8"))
-        frame, rules = spec["input"], spec["detection"]
+        return cls.of(json.loads((Path(folder) / SPEC).read_text("utf-8")))
+
+    @classmethod
+    def of(cls, bundle: dict[str, Any]) -> Spec:
+        """Return what the content of a bundle.json says."""
+        frame, rules = bundle["input"], bundle["detection"]
         return cls(
-            tuple(spec["classes"]),
-            (frame["height"], frame["width"]),
+            tuple(bundle["classes"]),
+            (int(frame["height"]), int(frame["width"])),
             tuple(frame["mean_rgb"]),
             frame["keep_aspect_ratio"],
             rules["min_score"],
@@ -94,17 +99,25 @@ class Found:
 
 
 class Detector:
-    """A model for one thread at a time."""
+    """A model for one thread at a time.
 
-    def __init__(self, folder: str | Path, model: str = MODEL) -> None:
-        self.spec = Spec.read(folder)
+    Raises:
+        ValueError: if the description in the folder is of another model.
+    """
+
+    def __init__(self, folder: str | Path, model: str = MODEL, *, spec: Spec | None = None) -> None:
+        self.spec = spec or Spec.read(folder)
         self._interpreter = Interpreter(str(Path(folder) / model), num_threads=1)
         self._interpreter.allocate_tensors()
         self._batch_size = 1
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        outputs = self._interpreter.get_output_details()
+        frames, outputs = (
+            self._interpreter.get_input_details()[0],
+            self._interpreter.get_output_details(),
+        )
+        self._input = frames["index"]
         boxes, scores = sorted(outputs, key=lambda output: len(output["shape"]), reverse=True)
         self._outputs = boxes["index"], scores["index"]
+        check_shapes(self.spec, frames["shape"], scores["shape"], f"{folder}/{model}")
 
     def __call__(self, content: bytes) -> list[dict[str, Any]]:
         """Detect in an encoded image, such as the bytes of a JPEG file."""
@@ -127,6 +140,23 @@ class Detector:
         self._interpreter.invoke()
         boxes, scores = (self._interpreter.get_tensor(index) for index in self._outputs)
         return boxes, scores
+
+
+def check_shapes(spec: Spec, frames: Sequence[int], scores: Sequence[int], where: str) -> None:
+    """Raise ValueError unless a model's input and output are those of the description.
+
+    Args:
+        spec: the description.
+        frames: shape of the model's input, (B, H, W, 3).
+        scores: shape of its scores, (B, A, C).
+        where: names the model in the message.
+    """
+    has, says = (*frames[1:3], scores[-1]), (*spec.input_size, len(spec.classes))
+    if tuple(has) != says:
+        raise ValueError(
+            f"{where} takes {has[0]} x {has[1]} pixels and knows {has[2]} classes, {SPEC} says "
+            f"{says[0]} x {says[1]} and {says[2]}: it is of another model"
+        )
 
 
 def decode(content: bytes, *, upright: bool = True) -> Array:
@@ -162,9 +192,7 @@ def fit(pixels: Array, spec: Spec) -> Fitted:
     height, width = np.clip(wanted, 1, frame_size).astype(int).tolist()
     frame = np.empty((*spec.input_size, 3), np.float32)
     frame[height:] = frame[:, width:] = spec.mean_rgb
-    # in float32: rounding to whole colours would move scores
-    scaled = cv2.resize(pixels.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    frame[:height, :width] = scaled
+    frame[:height, :width] = _scale(pixels, width, height)
     scale = (height / pixels.shape[0], width / pixels.shape[1])
     return Fitted(frame, scale, (pixels.shape[0], pixels.shape[1]))
 
@@ -197,6 +225,14 @@ def to_records(found: Found, spec: Spec) -> list[dict[str, Any]]:
             found.class_ids.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), strict=True
         )
     ]
+
+
+def _scale(pixels: Array, width: int, height: int) -> Array:
+    """Scale in float32: rounding to whole colours would move scores."""
+    if pixels.size <= LARGE:
+        return cv2.resize(pixels.astype(np.float32), (width, height))
+    channels = (pixels[..., channel].astype(np.float32) for channel in range(3))
+    return np.stack([cv2.resize(each, (width, height)) for each in channels], axis=-1)
 
 
 def _suppress(yxyx: Array, scores: Array, classes: Array, spec: Spec) -> Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -14,7 +16,7 @@ import pandas as pd
 
 from boxloop import storage
 from boxloop.data.dataset import DETECTION_COLUMNS, XYXY
-from boxloop.data.images import to_rgb
+from boxloop.data.images import open_image, to_rgb
 from boxloop.inference.agreement import agreement, variants
 from boxloop.inference.engine import Engine
 from boxloop.inference.portable import Array, Fitted, Found, Spec, decode, find, fit
@@ -23,6 +25,9 @@ from boxloop.ordered import map_ordered
 log = logging.getLogger(__name__)
 
 READERS = 8  # threads that read and decode: some wait for the disk or the bucket
+LARGE = 2**23  # pixels; of images with more only one at a time is in memory
+_LARGE_IMAGE = threading.Lock()
+_GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 T = TypeVar("T")
 
@@ -127,10 +132,16 @@ def _prepare(
     """Read an image, of a known format and size only, into the model's frame."""
     image_id, uri = image
     try:
-        pixels = decode(to_rgb(storage.read_bytes(uri)), upright=upright)
-    except (OSError, ValueError) as error:
+        content = storage.read_bytes(uri)
+        width, height = open_image(content).size
+        with _LARGE_IMAGE if width * height > LARGE else contextlib.nullcontext():
+            pixels = decode(to_rgb(content, upright=upright), upright=upright)
+            fitted = variants(pixels, spec) if with_agreement else [fit(pixels, spec)]
+    except MemoryError:
+        return Unreadable(image_id, "there is not enough memory for this image; shrink it")
+    except (*_GONE, ValueError) as error:  # whatever else the disk or the network says may pass
         return Unreadable(image_id, str(error))
-    return _Prepared(image_id, variants(pixels, spec) if with_agreement else [fit(pixels, spec)])
+    return _Prepared(image_id, fitted)
 
 
 def _detect(engine: Engine, spec: Spec, prepared: Sequence[_Prepared]) -> list[Detections]:

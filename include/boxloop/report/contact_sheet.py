@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 CELL = 240  # pixels
 _GAP = 8
@@ -76,7 +76,8 @@ def build_sheet(
 def draw_picture(picture: Picture, side: int) -> Image.Image:
     """Draw an image and its boxes as large as fits into a square of so many pixels."""
     whole = Image.fromarray(picture.pixels)
-    shown = ImageOps.contain(whole, (side, side))
+    width, height = (max(1, round(each * side / max(whole.size))) for each in whole.size)
+    shown = whole.resize((width, height))
     scale = np.tile(np.divide(shown.size, whole.size), 2)
     placed = [(box, tuple((np.array(box.xyxy) * scale).tolist())) for box in picture.boxes]
     for box, edges in placed:
