@@ -64,9 +64,8 @@ def export(
     bundle.write_bundle(folder, settings)  # from here on it is read as everybody will read it
     spec = Spec.read(folder)
     frames = [fit(decode(sample, upright=False), spec) for sample in samples]
-    if portable.MODEL in tflite.convert(
-        serving.candidates, folder, [each.frame for each in frames]
-    ):
+    written = tflite.convert(serving.candidates, folder, [fitted.frame for fitted in frames])
+    if portable.MODEL in written:
         shutil.copyfile(portable.__file__, folder / "detect.py")
     verified = verify.verify(serving.candidates, folder, list(zip(samples, frames, strict=True)))
     described = {**description, **settings, "verified": verified}
