@@ -35,6 +35,7 @@ def describe(run: Run, round_number: int) -> dict[str, Any]:
             "version": parsed["dataset_uri"].removeprefix(f"{run.uri}/"),
             "boxes_sha256": parsed["dataset_digest"],
             "training_images": parsed["training_images"],
+            "adopted_images": parsed["training_images"] - parsed["splits"].get("train", 0),
         },
         "seed": experiment.seed,
         "versions": {package: version(package) for package in PACKAGES},

@@ -7,13 +7,12 @@ it, so that a DAG can import this module at no cost.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from boxloop import origin, prediction, storage, training
+from boxloop import assessment, origin, prediction, storage, training
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
 from boxloop.ledger import (
@@ -47,7 +46,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-CHILD_TASKS = frozenset({"train", "evaluate", "export", "predict"})  # they load TensorFlow
+CHILD_TASKS = frozenset({"train", "evaluate", "export", "predict"})  # they load models
 
 
 def run_task(
@@ -114,38 +113,6 @@ def write_tfrecords(run: Run, round_number: int) -> Value:
         "shards": {name: shard_uris(manifest, name) for name in ("train", "validation", "test")},
         "examples": len(dataset.training_images),
     }
-
-
-def evaluate(run: Run, round_number: int) -> Value:
-    """Evaluate the round's bundle on the test split, at the threshold best for validation."""
-    from boxloop.data.dataset import read_dataset, to_parquet
-    from boxloop.evaluation import best_threshold, evaluate_detections
-    from boxloop.report.event_file import write_evaluation_events
-
-    experiment, dataset = _read_experiment(run), read_dataset(run.dataset(round_number))
-    names, test = _class_names(run, round_number), dataset.split("test")
-    with storage.local_folder(run.model(round_number)) as folder:
-        opened = prediction.open_bundle(folder, experiment.predict)
-        validation, _ = prediction.detect(opened, dataset.split("validation"))
-        detections, unreadable = prediction.detect(opened, test)
-    test = test[~test["image_id"].isin(unreadable)]
-    truth = dataset.boxes_in(test)
-    figures, images = evaluate_detections(
-        detections,
-        truth,
-        test,
-        names,
-        threshold=best_threshold(validation, dataset.boxes_in(dataset.split("validation")), names),
-        seed=experiment.seed,
-    )
-    change = _change(run, round_number, detections, truth, test, names)
-    evaluation = {"split": "test", **figures, **change, "unreadable": unreadable}
-    storage.write_bytes(run.evaluated_detections(round_number), to_parquet(detections))
-    storage.write_bytes(run.evaluated_images(round_number), to_parquet(images))
-    storage.write_json(run.evaluation(round_number), evaluation)
-    write_evaluation_events(run.uri, round_number)
-    origin.complete_bundle(run.model(round_number), evaluation)
-    return evaluation
 
 
 def export(run: Run, round_number: int) -> Value:
@@ -249,7 +216,7 @@ def report(run_uri: str) -> Value:
 _STEPS: dict[str, Callable[[Run, int], Value]] = {
     "parse_annotations": parse_annotations,
     "write_tfrecords": write_tfrecords,
-    "evaluate": evaluate,
+    "evaluate": assessment.evaluate,
     "export": export,
     "match_labels": match_labels,
     "merge": merge,
@@ -258,27 +225,6 @@ _STEPS: dict[str, Callable[[Run, int], Value]] = {
 
 def _read_experiment(run: Run) -> Experiment:
     return read_experiment(run.experiment)
-
-
-def _change(
-    run: Run,
-    round_number: int,
-    detections: pd.DataFrame,
-    truth: pd.DataFrame,
-    images: pd.DataFrame,
-    class_names: list[str],
-) -> Value:
-    """Return how sure the difference from the round before is, as far as it has the same images."""
-    from boxloop.data.dataset import from_parquet
-    from boxloop.evaluation import difference_interval
-
-    if round_number == 1:
-        return {}
-    before = from_parquet(storage.read_bytes(run.evaluated_detections(round_number - 1)))
-    before = before[before["image_id"].isin(images["image_id"])]
-    seed = _read_experiment(run).seed
-    found = difference_interval(detections, before, truth, images, class_names, seed=seed)
-    return {"map50_change_interval": None if math.isnan(found.low) else [found.low, found.high]}
 
 
 def _class_names(run: Run, round_number: int) -> list[str]:
