@@ -83,7 +83,7 @@ def open_tflite(folder: Path) -> tuple[Candidates, int, int]:
     """Load the TFLite file as Boxloop does."""
     from boxloop.inference.engine import open_engine
 
-    engine = open_engine(folder, "tflite", batch_size=1)
+    engine = open_engine(folder, Spec.read(folder), "tflite", has_tflite=True, batch_size=1)
     return engine.candidates, 1, engine.threads
 
 

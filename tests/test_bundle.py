@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change(folder: Path, **changes: Any) -> None:
-    """Change bundle.json alone; None takes a field away."""
+    """Change bundle.json as somebody would who can count its digest; None takes a field away."""
     bundle = json.loads((folder / "bundle.json").read_text()) | changes
-    kept = {name: value for name, value in bundle.items() if value is not None}
+    kept = {k: value for k, value in bundle.items() if value is not None and k != "digest"}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    kept["digest"] = digest
     (folder / "bundle.json").write_text(json.dumps(kept))
 
 
@@ -78,9 +81,10 @@ def test_a_label_map_that_cannot_be_read_is_refused(folder: Path, text: str | No
     path.unlink()
     if text is not None:
         path.write_text(text)
-    files = {"saved_model.pb": storage.digest(str(folder / "saved_model.pb"))}
-    change(folder, files=files)
-    with pytest.raises(ValueError, match=r"label_map.pbtxt cannot be read \(.*copy the folder"):
+    files = json.loads((folder / "bundle.json").read_text())["files"]
+    if text is not None:
+        change(folder, files=files | {"label_map.pbtxt": storage.digest(str(path))})
+    with pytest.raises(ValueError, match=r"label_map.pbtxt (cannot be read|is missing).*folder"):
         read_bundle(folder)
 
 
@@ -112,7 +116,7 @@ def test_a_file_is_no_bundle(folder: Path) -> None:
 )
 def test_a_damaged_description_is_refused(folder: Path, content: bytes) -> None:
     (folder / "bundle.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"bundle.json is damaged \(.*\): export the model again"):
+    with pytest.raises(ValueError, match=r"bundle.json is damaged \(.*\): copy the folder anew"):
         read_bundle(folder)
 
 
@@ -150,21 +154,52 @@ def test_a_later_format_may_say_other_things(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "variables/../../secret", "C:/x"])
 def test_no_file_outside_the_folder_is_looked_at(folder: Path, name: str) -> None:
     (folder.parent / "secret").write_bytes(b"secret")
-    change(folder, files={name: storage.digest(str(folder.parent / "secret"))})
+    files = json.loads((folder / "bundle.json").read_text())["files"]
+    change(folder, files={name: storage.digest(str(folder.parent / "secret"))} | files)
     with pytest.raises(ValueError, match="leads out of"):
         read_bundle(folder)
 
 
 def test_tflite_is_refused_where_the_model_has_none(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"has no detector.tflite: .* use tensorflow"):
-        open_engine(folder, "tflite", batch_size=1)
+        open_engine(folder, SPEC, "tflite", has_tflite=False, batch_size=1)
 
 
 def test_the_threshold_is_the_one_of_the_evaluation(folder: Path) -> None:
     assert default_threshold(folder) is None
     complete_bundle(str(folder), evaluation(1))
     assert default_threshold(folder) == 0.5
-    assert json.loads((folder / METRICS).read_text()) == evaluation(1)
+    metrics = json.loads((folder / METRICS).read_text())
+    assert metrics.pop("bundle_digest") == read_bundle(folder)["digest"]
+    assert metrics == evaluation(1)
+
+
+def test_figures_of_another_bundle_are_not_its_own(folder: Path) -> None:
+    complete_bundle(str(folder), evaluation(1))
+    write_bundle(folder, DESCRIPTION | {"round": 3})
+    assert default_threshold(folder) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"operating": null, "bundle_digest": 1}'])
+def test_damaged_figures_are_refused(folder: Path, content: bytes) -> None:
+    (folder / METRICS).write_bytes(content)
+    with pytest.raises(ValueError, match=r"metrics.json is damaged \("):
+        default_threshold(folder)
+
+
+def test_a_changed_description_is_refused(folder: Path) -> None:
+    path = folder / "bundle.json"
+    path.write_text(
+        path.read_text().replace('"keep_aspect_ratio": true', '"keep_aspect_ratio": false')
+    )
+    with pytest.raises(ValueError, match=r"bundle.json is damaged \(it is not as it was written"):
+        read_bundle(folder)
+
+
+def test_a_model_that_is_not_listed_is_not_used(folder: Path) -> None:
+    change(folder, files={"label_map.pbtxt": storage.digest(str(folder / "label_map.pbtxt"))})
+    with pytest.raises(ValueError, match=r"does not list saved_model.pb"):
+        read_bundle(folder)
 
 
 @pytest.mark.parametrize("has_tflite", [True, False])
@@ -180,7 +215,9 @@ def test_the_readme_names_the_files_that_are_there(has_tflite: bool) -> None:
 
 @pytest.mark.parametrize("weights", [DESCRIPTION["weights"], None])
 def test_the_card_has_the_figures_and_the_origin(weights: dict[str, Any] | None) -> None:
-    card = build_card({**DESCRIPTION, "weights": weights}, evaluation(2, "cat"))
+    card = build_card(
+        {**DESCRIPTION, "digest": "1f" * 32, "weights": weights}, evaluation(2, "cat")
+    )
     assert "# Model card: retinanet_lite0_64, round 2 of cards" in card
     assert "**mAP@0.5 0.500** (95 % interval 0.450 to 0.550) on 2 test images" in card
     assert "| cat | 0.500 | 0.300 to 0.700 | 1.000 | 0.500 |" in card
@@ -193,4 +230,4 @@ def test_the_card_has_the_figures_and_the_origin(weights: dict[str, Any] | None)
 def test_a_card_of_nothing_found_says_so() -> None:
     figures = evaluation(1) | {"map50": None, "map50_interval": None}
     figures["operating"] |= {"precision": None}
-    assert "mAP@0.5 not known** on 2" in build_card(DESCRIPTION, figures)
+    assert "mAP@0.5 not known** on 2" in build_card({**DESCRIPTION, "digest": "1f" * 32}, figures)

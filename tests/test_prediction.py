@@ -214,7 +214,7 @@ def test_where_nothing_can_be_read_the_task_fails_and_tries_again(
     run: Run, candidates: pd.DataFrame, finder: RedFinder, tmp_path: Path
 ) -> None:
     (tmp_path / "images").rename(tmp_path / "gone")
-    with pytest.raises(ValueError, match=r"none of 4 images can be read: 0.png: .*No such file"):
+    with pytest.raises(ValueError, match=r"none of 10 images can be read: 0.png: .*No such file"):
         predict(run, candidates)
     (tmp_path / "gone").rename(tmp_path / "images")
     assert not predict(run, candidates)["unreadable"]

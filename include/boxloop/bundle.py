@@ -66,8 +66,8 @@ def default_threshold(folder: Path) -> float | None:
     try:
         metrics = json.loads(path.read_text("utf-8"))
         bundle = json.loads((folder / SPEC).read_text("utf-8"))
-        is_of_bundle = metrics["bundle_digest"] == bundle["digest"]
-        return float(metrics["operating"]["threshold"]) if is_of_bundle else None
+        threshold = float(metrics["operating"]["threshold"])
+        return threshold if metrics["bundle_digest"] == bundle["digest"] else None
     except _DAMAGED as error:
         raise ValueError(f"{path} is damaged ({error}): copy the folder anew") from error
 

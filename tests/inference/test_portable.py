@@ -12,6 +12,7 @@ from boxloop.inference.portable import (
     Array,
     Fitted,
     Found,
+    check_shapes,
     decode,
     find,
     fit,
@@ -202,3 +203,22 @@ def test_an_animation_is_its_first_picture() -> None:
 def test_what_is_no_whole_image_is_an_error(content: bytes) -> None:
     with pytest.raises(ValueError, match="empty, damaged or of an unknown format"):
         decode(content)
+
+
+def test_a_large_image_is_scaled_colour_by_colour_to_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (301, 203, 3), np.uint8)
+    expected = fit(pixels, SPEC).frame
+    monkeypatch.setattr("boxloop.inference.portable.LARGE", 10)
+    np.testing.assert_array_equal(fit(pixels, SPEC).frame, expected)
+
+
+@pytest.mark.parametrize(
+    ("frames", "scores"), [([1, 64, 64, 3], [1, 9, 2]), ([1, 48, 64, 3], [1, 9, 3])]
+)
+def test_a_description_of_another_model_is_refused(frames: list[int], scores: list[int]) -> None:
+    with pytest.raises(
+        ValueError, match=r"m takes .* pixels and knows . classes, bundle.json says"
+    ):
+        check_shapes(SPEC, frames, scores, "m")

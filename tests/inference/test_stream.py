@@ -1,6 +1,7 @@
 import io
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,57 @@ def _only_found(results: Iterator[Any]) -> list[Detections]:
     found = list(results)
     assert all(isinstance(each, Detections) for each in found)
     return found
+
+
+def test_every_format_is_turned_as_exif_asks(tmp_path: Path) -> None:
+    boxes = []
+    for kind, options in (("PNG", {}), ("WEBP", {"lossless": True})):
+        path = tmp_path / f"a.{kind.lower()}"
+        path.write_bytes(encoded(image(), kind, exif=exif(ROTATED), **options))
+        (result,) = detect_all(engine(), SPEC, [("a", str(path))], upright=True)
+        assert isinstance(result, Detections)
+        boxes.append(result.found.boxes_xyxy.tolist())
+    assert boxes[0] == boxes[1]
+
+
+def test_an_error_that_may_pass_is_not_the_images_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(uri: str) -> bytes:
+        raise ConnectionResetError(uri)
+
+    monkeypatch.setattr("boxloop.storage.read_bytes", reset)
+    with pytest.raises(ConnectionResetError):
+        list(detect_all(engine(), SPEC, [("a", write_image(tmp_path / "a.png"))]))
+
+
+def test_large_images_wait_for_each_other_and_cost_no_more_than_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boxloop.inference.stream.LARGE", 100)
+    uris = [write_image(tmp_path / f"{number}.png") for number in range(4)]
+    at_once, most = 0, 0
+
+    def count(content: bytes, **options: bool) -> bytes:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.02)
+        at_once -= 1
+        return content
+
+    monkeypatch.setattr("boxloop.inference.stream.to_rgb", count)
+    assert len(list(detect_all(engine(), SPEC, [(uri, uri) for uri in uris]))) == 4
+    assert most == 1
+
+
+def test_an_image_too_large_for_the_memory_costs_itself(
+    images: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(content: bytes, **options: bool) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("boxloop.inference.stream.to_rgb", fail)
+    (result,) = detect_all(engine(), SPEC, images[:1])
+    assert isinstance(result, Unreadable)
+    assert "not enough memory" in result.reason

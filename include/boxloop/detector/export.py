@@ -63,9 +63,8 @@ def export(
     _save(serving, folder)
     (folder / bundle.LABEL_MAP).write_text(build_label_map(class_names), "utf-8")
     frames = [fit(decode(sample, upright=False), spec) for sample in samples]
-    if portable.MODEL in tflite.convert(
-        serving.candidates, folder, [each.frame for each in frames]
-    ):
+    written = tflite.convert(serving.candidates, folder, [fitted.frame for fitted in frames])
+    if portable.MODEL in written:
         shutil.copyfile(portable.__file__, folder / "detect.py")
     images = list(zip(samples, frames, strict=True))
     verified = verify.verify(serving.candidates, folder, spec, images)
