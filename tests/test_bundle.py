@@ -211,6 +211,7 @@ def test_the_readme_names_the_files_that_are_there(has_tflite: bool) -> None:
     assert ("python detect.py photo.jpg" in text) is has_tflite
     assert all((name in text) is has_tflite for name in TFLITE[1:])
     assert ("3 of 40 detections on test images moved" in text) is has_tflite
+    assert ("as its Exif data ask for" in text) is has_tflite
 
 
 @pytest.mark.parametrize("weights", [DESCRIPTION["weights"], None])
