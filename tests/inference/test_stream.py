@@ -12,9 +12,9 @@ from tests.data.pictures import RGB16, ROTATED, encoded, exif, picture, png
 from tests.inference.fakes import SPEC, RedFinder, engine, image, write_image
 
 from boxloop.data.dataset import DETECTION_COLUMNS, from_parquet, to_parquet
-from boxloop.inference.engine import Engine
+from boxloop.inference.engine import Engine, num_cores
 from boxloop.inference.portable import Array
-from boxloop.inference.stream import READERS, Detections, Unreadable, detect_all, to_table
+from boxloop.inference.stream import Detections, Unreadable, detect_all, to_table
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_few_images_are_read_before_they_are_asked_for(tmp_path: Path, batch_siz
     for _ in range(asked):
         next(results)
     results.close()  # type: ignore[attr-defined]
-    ahead = 2 * max(READERS, batch_size) + (2 * threads + 1) * batch_size
+    ahead = 2 * max(num_cores(), batch_size) + (2 * threads + 1) * batch_size
     assert next(taken) <= asked + ahead + 2
 
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -18,13 +18,12 @@ from boxloop import storage
 from boxloop.data.dataset import DETECTION_COLUMNS, XYXY
 from boxloop.data.images import open_image, to_rgb
 from boxloop.inference.agreement import agreement, variants
-from boxloop.inference.engine import Engine
+from boxloop.inference.engine import Engine, num_cores
 from boxloop.inference.portable import Array, Fitted, Found, Spec, decode, find, fit
 from boxloop.ordered import map_ordered
 
 log = logging.getLogger(__name__)
 
-READERS = 8  # threads that read and decode: some wait for the disk or the bucket
 LARGE = 2**23  # pixels; of images with more only one at a time is in memory
 _LARGE_IMAGE = threading.Lock()
 _GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
@@ -74,11 +73,13 @@ def detect_all(
     """
     cv2.setNumThreads(1)  # the threads here have the cores already
     unreadable: list[Unreadable] = []
+    first, stream = _peek(images)
+    threads = max(num_cores(), storage.readers(first[1]) if first else 1)
 
     def readable() -> Iterator[_Prepared]:
         work = partial(_prepare, spec=spec, with_agreement=with_agreement, upright=upright)
-        limit = 2 * max(READERS, engine.batch_size)
-        for prepared in map_ordered(work, images, threads=READERS, limit=limit):
+        limit = 2 * max(threads, engine.batch_size)
+        for prepared in map_ordered(work, stream, threads=threads, limit=limit):
             if isinstance(prepared, _Prepared):
                 yield prepared
             else:
@@ -152,6 +153,13 @@ def _detect(engine: Engine, spec: Spec, prepared: Sequence[_Prepared]) -> list[D
         firm = agreement([first, *others], item.fitted[0].size[1]) if others else None
         result.append(Detections(item.image_id, first, firm))
     return result
+
+
+def _peek(items: Iterable[T]) -> tuple[T | None, Iterator[T]]:
+    """Return the first item, None where there is none, and all of them."""
+    stream = iter(items)
+    begin = list(islice(stream, 1))
+    return (begin[0] if begin else None), chain(begin, stream)
 
 
 def _batched(items: Iterator[T], size: int) -> Iterator[list[T]]:
