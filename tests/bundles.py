@@ -22,7 +22,7 @@ DESCRIPTION: dict[str, Any] = {
         "licence": "Apache-2.0",
     },
     "data": {"version": "dataset/round_02", "boxes_sha256": "0123456789abcdef" * 4}
-    | {"training_images": 40},
+    | {"training_images": 40, "adopted_images": 4},
     "seed": 1,
     "versions": {"boxloop": "0.1.0", "tensorflow": "2.20.0"},
     "classes": list(SPEC.classes),
