@@ -49,6 +49,16 @@ def test_a_change_that_may_be_chance_has_no_colour(make_run: MakeRun) -> None:
     assert re.search(r'class="">\+0.250', growth)
 
 
+def test_a_class_in_too_few_images_for_an_interval_is_said_to_be(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    few = {"ap50_intervals": {"pip": None, "tock": None}}
+    assert "too few images" not in _page(run)
+    storage.write_json(run.evaluation(2), storage.read_json(run.evaluation(2)) | few)
+    rows = _cells(_section(_page(run), "Class by class"))
+    values = [row[2] for row in rows if row[0] in ("pip", "tock")][:2]
+    assert values == ["0.500 too few images", NONE]
+
+
 def test_adoptions_stand_beside_the_change_they_went_with(make_run: MakeRun) -> None:
     classes = _section(_page(make_run(evaluated=BOTH)), "Class by class")
     rows = _cells(classes.partition("What the adoptions did")[2])
