@@ -35,7 +35,7 @@ def test_what_is_perfect_has_1_everywhere() -> None:
     assert figures["map_large"] is None
     assert figures["pascal"]["PascalBoxes_Precision/mAP@0.5IOU"] == 1
     assert figures["operating"]["f1"] == 1
-    assert figures["confusion"]["counts"] == [[5, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert figures["confusion"]["cells"] == [[0, 0, 5], [1, 1, 1]]
     assert {k: v["count"] for k, v in figures["errors"].items() if v["count"]} == {}
     assert figures["hand_check"]["rows"]["cat"] == {"right": 5, "wrong": 0, "nothing": 0}
     assert table["image_id"].tolist() == list("abcdefg")

@@ -88,6 +88,22 @@ def test_the_confusion_matrix_tells_right_from_wrong(make_run: MakeRun) -> None:
     assert cells == [("hit", "0.50", "1"), ("miss", "0.50", "1"), ("miss", "1.00", "2")]
 
 
+def test_of_many_classes_those_mixed_up_most_are_shown(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    names = [f"c{number}" for number in range(1_200)]
+    right = [[number, number, 9] for number in range(1_200)]
+    mixed = [[number, number + 1, 1] for number in range(100, 122)]  # 100 to 122: 23 classes
+    cells = [*right, *mixed, [7, 1_200, 5], [1_200, 8, 4]]  # 7 is missed more than 8 is made up
+    matrix = {"confusion": {"names": [*names, "background"], "cells": cells}}
+    storage.write_json(run.evaluation(2), storage.read_json(run.evaluation(2)) | matrix)
+    page = _page(run)
+    table = page.partition('<table class="confusion">')[2].partition("</table>")[0]
+    shown = [row[0] for row in _cells(table)][1:]
+    assert shown == ["c7", *(f"c{number}" for number in range(100, 123)), "background"]
+    assert "Shown are the 24 of 1,200 classes that are mixed up most" in page
+    assert 'style="--share: 0.36">5</td>' in table  # of 14
+
+
 def test_errors_are_listed_by_kind(make_run: MakeRun) -> None:
     rows = _cells(_section(_page(make_run(evaluated=BOTH)), "Right, wrong and missed"))
     missed = next(row for row in rows if row[0].startswith("missed"))

@@ -87,7 +87,8 @@ def confusion(
     true boxes of a class, and a column to its detections.
 
     Returns:
-        {"names": classes and background, "counts": rows of truth by columns of what was found}.
+        {"names": classes and background, "cells": [truth, what was found, count]}: numbers of
+        names, and every count that is not 0, so that many classes take little room.
     """
     is_used = (results.scores >= threshold) & ~matches.is_ignored
     found = _found(results, pairs, np.where(is_used, matches.truths, -1), is_used)
@@ -95,10 +96,11 @@ def confusion(
     background = results.num_classes
     truth_classes = np.append(results.truth_classes, background)  # -1: nothing was there
     size = background + 1
-    cells = truth_classes[found[is_used]] * size + results.classes[is_used]
-    counts = np.bincount(cells, minlength=size**2).reshape(size, size)
-    counts[:, background] = np.bincount(results.truth_classes[is_free], minlength=size)
-    return {"names": [*class_names, BACKGROUND], "counts": counts.tolist()}
+    taken = truth_classes[found[is_used]] * size + results.classes[is_used]
+    missed = results.truth_classes[is_free] * size + background
+    cells, counts = np.unique(np.concatenate([taken, missed]), return_counts=True)
+    rows = np.stack([cells // size, cells % size, counts], axis=1)
+    return {"names": [*class_names, BACKGROUND], "cells": rows.tolist()}
 
 
 def _found(results: Results, pairs: Pairs, right: Array, is_used: Array) -> Array:
