@@ -190,6 +190,12 @@ def test_the_card_has_the_figures_and_the_origin(weights: dict[str, Any] | None)
     assert "`detector_int8.tflite`: of 40 detections, 3 differ" in card
 
 
+def test_the_card_counts_the_test_images_that_could_not_be_read() -> None:
+    figures = evaluation(1) | {"unreadable": {"a.jpg": "it is a folder"}}
+    assert "1 more could not be read" in build_card(DESCRIPTION, figures)
+    assert "could not be read" not in build_card(DESCRIPTION, evaluation(1))
+
+
 def test_a_class_in_few_images_has_no_interval_in_the_card() -> None:
     figures = evaluation(2, "cat") | {"ap50_intervals": {"cat": None, "tock": None}}
     card = build_card(DESCRIPTION, figures)

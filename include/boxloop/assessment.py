@@ -50,7 +50,10 @@ def _judge(
     detections: pd.DataFrame,
     images: pd.DataFrame,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return all figures of the detections in some images, and a row for each image."""
+    """Return all figures of the detections in some images, and a row for each image.
+
+    Rounds are held against each other on the images that both could read.
+    """
     from boxloop.evaluation import best_threshold, difference_interval, evaluate_detections
 
     names, truth = dataset.class_names, dataset.boxes_in(images)
@@ -64,20 +67,26 @@ def _judge(
         threshold=best_threshold(validation, known, names),
         seed=seed,
     )
-    before = _detections_before(run, round_number, images)
+    before = _detections_before(run, round_number)
     if before is not None:
-        change = difference_interval(detections, before, truth, images, names, seed=seed)
+        both = images[~images["image_id"].isin(_unreadable(run, round_number - 1))]
+        now, then = (t[t["image_id"].isin(both["image_id"])] for t in (detections, before))
+        change = difference_interval(now, then, dataset.boxes_in(both), both, names, seed=seed)
         edges = None if math.isnan(change.low) else [change.low, change.high]
         figures["map50_change_interval"] = edges
     return figures, by_image
 
 
-def _detections_before(run: Run, round_number: int, images: pd.DataFrame) -> pd.DataFrame | None:
-    """Return what the round before found in these images, None where there is no such round."""
+def _detections_before(run: Run, round_number: int) -> pd.DataFrame | None:
+    """Return what the round before found in its test images, None where there is no such round."""
     from boxloop.data.dataset import from_parquet
 
     uri = run.evaluated_detections(round_number - 1)
     if round_number == 1 or not storage.exists(uri):
         return None
-    before = from_parquet(storage.read_bytes(uri))
-    return before[before["image_id"].isin(images["image_id"])]
+    return from_parquet(storage.read_bytes(uri))
+
+
+def _unreadable(run: Run, round_number: int) -> list[str]:
+    """Return the test images that a round could not read, and so found nothing in."""
+    return list(storage.read_json(run.evaluation(round_number)).get("unreadable", {}))

@@ -34,6 +34,7 @@ def evaluation(number: int, name: str = "pip") -> dict[str, Any]:
     return {
         "split": "test",
         "images": 2,
+        "unreadable": {},
         "boxes": 2,
         "map50": value,
         "map50_interval": [value - 0.05, value + 0.05],

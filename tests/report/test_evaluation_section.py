@@ -80,6 +80,18 @@ def test_figures_at_the_threshold_and_cocos_by_round(make_run: MakeRun) -> None:
     assert ["tock", "0", "0", "0", NONE, NONE, NONE] in rows
 
 
+def test_test_images_that_took_no_part_are_listed(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    assert "could not be read in the last round" not in _page(run)
+    lost = {"unreadable": {f"<{i}>.jpg": "it is a folder" for i in range(60)}}
+    storage.write_json(run.evaluation(2), storage.read_json(run.evaluation(2)) | lost)
+    section = _section(_page(run), "Right, wrong and missed")
+    assert "60 test images could not be read in the last round" in section
+    assert "&lt;0&gt;.jpg" in section
+    assert "it is a folder" in section
+    assert "and 10 more" in section
+
+
 def test_the_confusion_matrix_tells_right_from_wrong(make_run: MakeRun) -> None:
     section = _section(_page(make_run(evaluated=BOTH)), "Right, wrong and missed")
     matrix = section.partition('<table class="confusion">')[2].partition("</table>")[0]
