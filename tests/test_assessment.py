@@ -68,6 +68,20 @@ def evaluate(
     return evaluation
 
 
+@pytest.mark.parametrize(
+    ("unreadable", "expected"),
+    [(set(), (0.8, "validation")), ({"validation.jpg"}, (0.5, "default"))],
+)
+def test_it_is_kept_where_the_threshold_is_from(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    unreadable: set[str],
+    expected: tuple[float, str],
+) -> None:
+    operating = evaluate(run, 1, monkeypatch, unreadable)["operating"]
+    assert (operating["threshold"], operating["threshold_from"]) == expected
+
+
 @pytest.mark.parametrize(("first", "second"), [({TESTS[0]}, set()), (set(), {TESTS[1]})])
 def test_an_image_that_one_round_could_not_read_is_no_change(
     run: Run, monkeypatch: pytest.MonkeyPatch, first: set[str], second: set[str]

@@ -190,6 +190,13 @@ def test_the_card_has_the_figures_and_the_origin(weights: dict[str, Any] | None)
     assert "`detector_int8.tflite`: of 40 detections, 3 differ" in card
 
 
+def test_the_card_says_where_the_threshold_is_from() -> None:
+    figures = evaluation(1)
+    assert "chosen on the validation images" in build_card(DESCRIPTION, figures)
+    figures["operating"]["threshold_from"] = "default"
+    assert "That score is the default" in build_card(DESCRIPTION, figures)
+
+
 def test_the_card_counts_the_test_images_that_could_not_be_read() -> None:
     figures = evaluation(1) | {"unreadable": {"a.jpg": "it is a folder"}}
     assert "1 more could not be read" in build_card(DESCRIPTION, figures)

@@ -54,6 +54,7 @@ def evaluation(number: int, name: str = "pip") -> dict[str, Any]:
         },
         "operating": {
             "threshold": THRESHOLD,
+            "threshold_from": "validation",
             "precision": 0.61,
             "recall": 0.62,
             "f1": 0.63,

@@ -80,6 +80,17 @@ def test_figures_at_the_threshold_and_cocos_by_round(make_run: MakeRun) -> None:
     assert ["tock", "0", "0", "0", NONE, NONE, NONE] in rows
 
 
+def test_a_threshold_that_nobody_chose_is_said_to_be_the_default(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    assert "It is the default" not in _page(run)
+    figures = storage.read_json(run.evaluation(1))
+    figures["operating"]["threshold_from"] = "default"
+    storage.write_json(run.evaluation(1), figures)
+    section = _section(_page(run), "Right, wrong and missed")
+    assert section.count("It is the default, 0.50") == 1
+    assert "Round 1 had nothing to choose its threshold by" in section
+
+
 def test_test_images_that_took_no_part_are_listed(make_run: MakeRun) -> None:
     run = make_run(evaluated=BOTH)
     assert "could not be read in the last round" not in _page(run)

@@ -21,16 +21,16 @@ from boxloop.evaluation.matching import (
 )
 from boxloop.evaluation.results import Array, Results, build_results
 
-DEFAULT_THRESHOLD = 0.5
+DEFAULT_THRESHOLD = 0.5  # where nothing can be learnt from
 BACKGROUND = "background"
 
 
 def best_threshold(
     detections: pd.DataFrame, truth: pd.DataFrame, class_names: Sequence[str]
-) -> float:
+) -> float | None:
     """Return the score from which using detections gives the highest F1, all classes pooled.
 
-    Of several such scores, the highest; 0.5 where nothing is to be found or nothing right was.
+    Of several such scores, the highest; None where nothing is to be found or nothing right was.
     To be chosen on other images than those that are evaluated.
 
     Args:
@@ -47,7 +47,7 @@ def best_threshold(
     scores = results.scores[~matches.is_ignored]
     right = np.cumsum(matches.is_right[~matches.is_ignored])
     if not right.any():
-        return DEFAULT_THRESHOLD
+        return None
     f1 = 2 * right / (np.arange(1, len(right) + 1) + results.num_truths.sum())
     f1[:-1][scores[:-1] == scores[1:]] = 0  # equal scores are used together
     return float(scores[f1.argmax()])
