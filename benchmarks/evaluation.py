@@ -22,7 +22,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from boxloop.data.dataset import BOX_COLUMNS, DETECTION_COLUMNS, XYXY
-from boxloop.evaluation import best_threshold, evaluate_detections
+from boxloop.evaluation import DEFAULT_THRESHOLD, best_threshold, evaluate_detections
 from boxloop.evaluation.results import Results, build_results
 
 NUM_IMAGES, NUM_CLASSES = 5_000, 20
@@ -40,7 +40,8 @@ def main() -> None:
     labels = [names[number % NUM_CLASSES] for number in range(NUM_IMAGES)]
     images = pd.DataFrame({"image_id": ids, "image_label": labels}, dtype="string")
 
-    chosen, threshold = _timed(lambda: best_threshold(detections, truth, names))
+    chosen, best = _timed(lambda: best_threshold(detections, truth, names))
+    threshold = DEFAULT_THRESHOLD if best is None else best
     _tell(f"{chosen:5.1f} s: chose a threshold, {threshold:.3f}")
     evaluated, (figures, _) = _timed(
         lambda: evaluate_detections(detections, truth, images, names, threshold=threshold, seed=1)

@@ -1,6 +1,6 @@
 import pytest
 
-from boxloop.terminal import printable, printable_lines
+from boxloop.terminal import figure, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,7 @@ def test_control_characters_are_written_out(text: str, shown: str) -> None:
 
 def test_lines_stay_lines() -> None:
     assert printable_lines("a\x07\nb") == "a\\x07\nb"
+
+
+def test_a_figure_that_is_not_known_is_a_dash() -> None:
+    assert [figure(0.53125), figure(None)] == ["0.531", "\N{EN DASH}"]

@@ -52,33 +52,46 @@ def _judge(
     images: pd.DataFrame,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return all figures of the detections in some images, and a row for each image."""
-    from boxloop.evaluation import best_threshold, difference_interval, evaluate_detections
+    from boxloop.evaluation import DEFAULT_THRESHOLD, best_threshold, evaluate_detections
 
     names, truth = dataset.class_names, dataset.boxes_in(images)
     known = dataset.boxes_in(dataset.split("validation"))
     seed = read_experiment(run.experiment).seed
+    chosen = best_threshold(validation, known, names)
+    threshold = DEFAULT_THRESHOLD if chosen is None else chosen
     figures, by_image = evaluate_detections(
-        detections,
-        truth,
-        images,
-        names,
-        threshold=best_threshold(validation, known, names),
-        seed=seed,
+        detections, truth, images, names, threshold=threshold, seed=seed
     )
-    before = _detections_before(run, round_number, images)
+    figures["operating"]["threshold_from"] = "default" if chosen is None else "validation"
+    before = _detections_before(run, round_number)
     if before is not None:
-        change = difference_interval(detections, before, truth, images, names, seed=seed)
-        edges = None if math.isnan(change.low) else [change.low, change.high]
-        figures["map50_change_interval"] = edges
+        both = images[~images["image_id"].isin(_unreadable(run, round_number - 1))]
+        figures["map50_change_interval"] = _change(dataset, both, detections, before, seed)
     return figures, by_image
 
 
-def _detections_before(run: Run, round_number: int, images: pd.DataFrame) -> pd.DataFrame | None:
-    """Return what the round before found in these images, None where there is no such round."""
+def _change(
+    dataset: Dataset, images: pd.DataFrame, now: pd.DataFrame, before: pd.DataFrame, seed: int
+) -> list[float] | None:
+    """Return the interval of the change of mAP@0.5 on images that both rounds could read."""
+    from boxloop.evaluation import difference_interval
+
+    now, before = (table[table["image_id"].isin(images["image_id"])] for table in (now, before))
+    truth, names = dataset.boxes_in(images), dataset.class_names
+    change = difference_interval(now, before, truth, images, names, seed=seed)
+    return None if math.isnan(change.low) else [change.low, change.high]
+
+
+def _detections_before(run: Run, round_number: int) -> pd.DataFrame | None:
+    """Return what the round before found in its test images, None where there is no such round."""
     from boxloop.data.dataset import from_parquet
 
     uri = run.evaluated_detections(round_number - 1)
     if round_number == 1 or not storage.exists(uri):
         return None
-    before = from_parquet(storage.read_bytes(uri))
-    return before[before["image_id"].isin(images["image_id"])]
+    return from_parquet(storage.read_bytes(uri))
+
+
+def _unreadable(run: Run, round_number: int) -> list[str]:
+    """Return the test images that a round could not read, and so found nothing in."""
+    return list(storage.read_json(run.evaluation(round_number)).get("unreadable", {}))

@@ -9,6 +9,7 @@ from typing import Any
 
 from boxloop import steps
 from boxloop.child import Child, parse_progress, step_command
+from boxloop.terminal import figure
 
 LAST_LINES = 25  # of a child that failed
 
@@ -44,8 +45,10 @@ def run_experiment(
             _run_task(task, run_uri, round_number)
         summary = steps.task_value("merge", run_uri, round_number)
         log.info(
-            "Round %d: %d training images, mAP@0.5 %.3f, %d adopted",
-            *(summary[name] for name in ("round", "training_images", "map50", "adopted")),
+            "Round %d: %d training images, mAP@0.5 %s, %d adopted",
+            *(summary[name] for name in ("round", "training_images")),
+            figure(summary["map50"]),
+            summary["adopted"],
         )
     return steps.report(specs[0]["run_uri"])
 

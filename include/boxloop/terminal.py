@@ -1,4 +1,4 @@
-"""Text of strangers on a terminal."""
+"""Text of strangers and figures, as a terminal shows them."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return text of several lines, each as `printable` has it."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def figure(value: float | None) -> str:
+    """Return a share with three decimals, a dash where it is not known."""
+    return "\N{EN DASH}" if value is None else f"{value:.3f}"

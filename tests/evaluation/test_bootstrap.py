@@ -40,9 +40,9 @@ def test_an_interval_lies_around_what_was_seen() -> None:
     """A quarter of the resamples is below it, so that plain percentiles would be too high."""
     resampled = np.linspace(0, 1, 1001)
     # 2 * z(0.25) -+ 1.96 is -3.309 and 0.611, the normal distribution's 0.0005 and 0.729
-    assert interval(resampled, 0.25) == pytest.approx((0.0005, 0.729), abs=1e-3)
-    assert interval(resampled, 0.5) == pytest.approx((0.025, 0.975), abs=1e-3)
-    assert interval(np.array([np.nan, 0.5, 0.5]), 0.5) == (0.5, 0.5)
+    assert interval(resampled, 0.25, num_images=9) == pytest.approx((0.0005, 0.729), abs=1e-3)
+    assert interval(resampled, 0.5, num_images=9) == pytest.approx((0.025, 0.975), abs=1e-3)
+    assert interval(np.array([np.nan, 0.5, 0.5]), 0.5, num_images=9) == (0.5, 0.5)
 
 
 def test_the_same_seed_draws_the_same_images() -> None:
@@ -62,7 +62,8 @@ def test_what_is_perfect_is_perfect_in_every_resample() -> None:
     results, _, matches = case(found(*rows), truth)
     precisions = resample_precisions(results, matches, seed=1)
     assert np.isnan(precisions).any()  # a class that no drawn image has
-    assert interval(bootstrap.mean_precisions(precisions), 1.0) == (1, 1)
+    means = bootstrap.mean_precisions(precisions, class_precisions(results, matches))
+    assert interval(means, 1.0, num_images=9) == (1, 1)
 
 
 def test_an_interval_is_that_of_a_share_where_every_image_has_one_box() -> None:
@@ -70,13 +71,35 @@ def test_an_interval_is_that_of_a_share_where_every_image_has_one_box() -> None:
     ids = [f"{number:02d}" for number in range(100)]
     rows = [(image_id, "cat", 0.9, A) for image_id in ids[::2]]
     results, _, matches = case(found(*rows), true(*((i, "cat", A) for i in ids)))
-    low, high = interval(resample_precisions(results, matches, seed=1)[:, 0], 0.5)
+    resampled = resample_precisions(results, matches, seed=1)[:, 0]
+    low, high = interval(resampled, 0.5, num_images=100)
     assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.02)
 
 
 def test_without_values_there_is_no_interval() -> None:
     results, _, matches = case(found(("a", "cat", 0.9, A)), true())
-    assert np.isnan(interval(resample_precisions(results, matches, seed=1)[:, 0], np.nan)).all()
+    resampled = resample_precisions(results, matches, seed=1)[:, 0]
+    assert np.isnan(interval(resampled, np.nan, num_images=9)).all()
+
+
+def test_a_class_that_a_resample_lacks_counts_as_it_was_seen() -> None:
+    resampled = np.array([[1.0, np.nan], [0.5, 0.1], [np.nan, np.nan]])
+    means = bootstrap.mean_precisions(resampled, np.array([0.8, 0.2]))
+    assert means == pytest.approx([0.6, 0.3, 0.5])
+    assert np.isnan(bootstrap.mean_precisions(resampled, np.array([np.nan, np.nan]))).all()
+
+
+@pytest.mark.parametrize(("num_images", "is_given"), [(4, False), (5, True)])
+def test_too_few_images_give_no_interval(num_images: int, is_given: bool) -> None:
+    edges = interval(np.linspace(0, 1, 11), 0.5, num_images=num_images)
+    assert np.isnan(edges).any() != is_given
+
+
+def test_images_are_counted_by_the_boxes_to_be_found_in_them() -> None:
+    truth = true(("a", "cat", A), ("a", "cat", B), ("b", "cat", A), ("c", "dog", A), difficult=[2])
+    results, _, _ = case(found(), truth)
+    assert bootstrap.num_showing(results).tolist() == [1, 1]
+    assert bootstrap.num_showing_any(results) == 2
 
 
 def test_a_difference_is_that_of_the_same_images() -> None:
@@ -95,7 +118,10 @@ def test_a_difference_is_that_of_the_same_images() -> None:
     assert worse == pytest.approx((-better.value, -better.high, -better.low))
 
 
-def test_nothing_detected_differs_by_all() -> None:
-    truth = true(("a", "cat", A))
-    rows = found(("a", "cat", 0.9, A), ("a", "cat", 0.8, FAR))
-    assert difference_interval(rows, found(), truth, images(a=None), NAMES, seed=1) == (1, 1, 1)
+@pytest.mark.parametrize(("num_images", "edge"), [(1, np.nan), (5, 1)])
+def test_nothing_detected_differs_by_all(num_images: int, edge: float) -> None:
+    ids = [f"{number}" for number in range(num_images)]
+    rows = found(*((i, "cat", 0.9, A) for i in ids), ("0", "cat", 0.8, FAR))
+    truth, table = true(*((i, "cat", A) for i in ids)), images(**dict.fromkeys(ids))
+    change = difference_interval(rows, found(), truth, table, NAMES, seed=1)
+    assert change == pytest.approx((1, edge, edge), nan_ok=True)

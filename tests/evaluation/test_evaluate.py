@@ -23,21 +23,22 @@ def evaluate(
 
 
 def test_what_is_perfect_has_1_everywhere() -> None:
-    truth = true(("a", "cat", A), ("b", "dog", B))
-    rows = found(("a", "cat", 0.9, A), ("b", "dog", 0.8, B))
-    figures, table = evaluate(rows, truth, images(a="cat", b="dog", c=None))
+    truth = true(*((i, "cat", A) for i in "acdef"), ("b", "dog", B))
+    rows = found(*((i, "cat", 0.9, A) for i in "acdef"), ("b", "dog", 0.8, B))
+    labels = dict.fromkeys("acdef", "cat")
+    figures, table = evaluate(rows, truth, images(b="dog", g=None, **labels))
     assert set(figures) == FIGURES
-    assert (figures["images"], figures["boxes"]) == (3, 2)
+    assert (figures["images"], figures["boxes"]) == (7, 6)
     assert (figures["map50"], figures["map50_interval"]) == (1, [1, 1])
-    assert figures["ap50_intervals"] == {"cat": [1, 1], "dog": [1, 1]}
+    assert figures["ap50_intervals"] == {"cat": [1, 1], "dog": None}  # one image shows no more
     assert (figures["map"], figures["map_small"]) == pytest.approx((1, 1))
     assert figures["map_large"] is None
     assert figures["pascal"]["PascalBoxes_Precision/mAP@0.5IOU"] == 1
     assert figures["operating"]["f1"] == 1
-    assert figures["confusion"]["counts"] == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert figures["confusion"]["cells"] == [[0, 0, 5], [1, 1, 1]]
     assert {k: v["count"] for k, v in figures["errors"].items() if v["count"]} == {}
-    assert figures["hand_check"]["rows"]["cat"] == {"right": 1, "wrong": 0, "nothing": 0}
-    assert table["image_id"].tolist() == ["a", "b", "c"]
+    assert figures["hand_check"]["rows"]["cat"] == {"right": 5, "wrong": 0, "nothing": 0}
+    assert table["image_id"].tolist() == list("abcdefg")
     assert table["is_right"].all()
 
 
@@ -60,7 +61,7 @@ def test_where_there_is_little_figures_are_none_or_0(
     json.dumps(figures, allow_nan=False)
     assert set(figures) == FIGURES
     assert figures["map50"] == figures["map50_coco"] == (0 if figures["boxes"] else None)
-    assert figures["map50_interval"] == ([0, 0] if figures["boxes"] else None)
+    assert figures["map50_interval"] is None  # of one image
     assert figures["ap50_per_class"].get("dog") is None
     assert len(table) == 1
 

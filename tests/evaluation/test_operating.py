@@ -41,28 +41,44 @@ def test_confusion() -> None:
     results, pairs, matches = case(DETECTIONS, TRUTH)
     assert confusion(results, pairs, matches, 0.6, NAMES) == {
         "names": ["cat", "dog", "background"],
-        "counts": [
-            [1, 0, 1],  # b's cat is below the threshold
-            [1, 0, 0],  # the dog was taken for a cat
-            [1, 1, 0],  # a's cat again, and a dog where nothing is
+        "cells": [
+            [0, 0, 1],
+            [0, 2, 1],  # b's cat is below the threshold
+            [1, 0, 1],  # the dog was taken for a cat
+            [2, 0, 1],  # a's cat again
+            [2, 1, 1],  # a dog where nothing is
         ],
     }
+
+
+def test_the_confusion_of_many_classes_takes_little_room() -> None:
+    names = ["cat", "dog", *(f"class {number}" for number in range(1_200))]
+    results, pairs, matches = case(DETECTIONS, TRUTH, names)
+    cells = confusion(results, pairs, matches, 0.6, names)["cells"]
+    assert cells == [[0, 0, 1], [0, 1202, 1], [1, 0, 1], [1202, 0, 1], [1202, 1, 1]]
+
+
+def test_nothing_has_no_confusion() -> None:
+    results, pairs, matches = case(found(), true())
+    assert confusion(results, pairs, matches, 0.5, NAMES)["cells"] == []
 
 
 def test_confusion_gives_a_true_box_to_the_best_and_leaves_difficult_ones_out() -> None:
     truth = true(("a", "dog", A), ("a", "dog", B), difficult=[1])
     rows = [("a", "cat", 0.8, A), ("a", "cat", 0.9, A), ("a", "dog", 0.7, B), ("a", "cat", 0.6, B)]
     results, pairs, matches = case(found(*rows), truth)
-    counts = confusion(results, pairs, matches, 0.5, NAMES)["counts"]
+    cells = confusion(results, pairs, matches, 0.5, NAMES)["cells"]
     # the dog on the difficult box is ignored, the cat there is one in the background
-    assert counts == [[0, 0, 0], [1, 0, 0], [2, 0, 0]]
+    assert cells == [[1, 0, 1], [2, 0, 2]]
 
 
 @given(st.integers(0, 100), st.floats(0, 1))
 def test_confusion_adds_up(seed: int, threshold: float) -> None:
     detections, truth, _, names = random_tables(seed, num_images=8)
     results, pairs, matches = case(detections, truth, names)
-    counts = np.array(confusion(results, pairs, matches, threshold, names)["counts"])
+    counts = np.zeros((len(names) + 1, len(names) + 1), int)
+    for row, column, number in confusion(results, pairs, matches, threshold, names)["cells"]:
+        counts[row, column] = number
     point = operating_point(results, matches, threshold, names)["per_class"]
     assert counts[:-1].sum(axis=1).tolist() == results.num_truths.tolist()
     for number, name in enumerate(names):
@@ -94,10 +110,10 @@ def test_equal_scores_are_used_together() -> None:
         pytest.param(found(("a", "cat", 0.9, A)), true(("a", "cat", A), difficult=[0]), id="hard"),
     ],
 )
-def test_without_anything_to_learn_from_the_threshold_is_a_half(
+def test_without_anything_to_learn_from_there_is_no_threshold(
     detections: pd.DataFrame, truth: pd.DataFrame
 ) -> None:
-    assert best_threshold(detections, truth, NAMES) == 0.5
+    assert best_threshold(detections, truth, NAMES) is None
 
 
 def test_every_image_has_its_row() -> None:

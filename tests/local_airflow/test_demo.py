@@ -19,6 +19,7 @@ def test_growth_table_has_a_row_a_round() -> None:
     rounds: list[dict[str, Any]] = [
         {"round": 1, "training_images": 48, "adopted": 120, "map50": 0.5312},
         {"round": 2, "training_images": 168, "adopted": 20, "map50": 0.86},
+        {"round": 3, "training_images": 188, "adopted": 0, "map50": None},
     ]
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
@@ -26,6 +27,7 @@ def test_growth_table_has_a_row_a_round() -> None:
     rows = [line.replace("│", " ").split() for line in capture.get().splitlines()]
     assert ["1", "48", "120", "0.531"] in rows
     assert ["2", "168", "20", "0.860"] in rows
+    assert ["3", "188", "0", "\N{EN DASH}"] in rows
 
 
 def test_a_full_disk_is_found_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,13 @@ def test_a_class_without_any_value_is_drawn_without_a_line_of_its_own() -> None:
     assert _texts(small_line_chart([None, None], [0.1, 0.2], title="wisp")) == []
 
 
+def test_a_round_without_a_value_keeps_its_place_empty_in_every_chart() -> None:
+    root = _parse(line_chart([0.2, None, 0.6], title="mAP", intervals=[None, None, (0.5, 0.7)]))
+    assert len(list(root.iter(f"{SVG}circle"))) == 2
+    assert root.findtext(f"{SVG}desc") == "round 1: 0.200, round 2: none, round 3: 0.600"
+    assert _texts(small_line_chart([0.2, 0.6], [None, None], title="wisp")) == ["0.20", "0.60"]
+
+
 def test_an_interval_is_drawn_through_its_dot_and_its_value_above_it() -> None:
     root = _parse(line_chart([0.2, 0.5], title="mAP", intervals=[None, (0.4, 0.75)]))
     (whisker,) = (

@@ -49,6 +49,16 @@ def test_a_change_that_may_be_chance_has_no_colour(make_run: MakeRun) -> None:
     assert re.search(r'class="">\+0.250', growth)
 
 
+def test_a_class_in_too_few_images_for_an_interval_is_said_to_be(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    few = {"ap50_intervals": {"pip": None, "tock": None}}
+    assert "too few images" not in _page(run)
+    storage.write_json(run.evaluation(2), storage.read_json(run.evaluation(2)) | few)
+    rows = _cells(_section(_page(run), "Class by class"))
+    values = [row[2] for row in rows if row[0] in ("pip", "tock")][:2]
+    assert values == ["0.500 too few images", NONE]
+
+
 def test_adoptions_stand_beside_the_change_they_went_with(make_run: MakeRun) -> None:
     classes = _section(_page(make_run(evaluated=BOTH)), "Class by class")
     rows = _cells(classes.partition("What the adoptions did")[2])
@@ -70,12 +80,51 @@ def test_figures_at_the_threshold_and_cocos_by_round(make_run: MakeRun) -> None:
     assert ["tock", "0", "0", "0", NONE, NONE, NONE] in rows
 
 
+def test_a_threshold_that_nobody_chose_is_said_to_be_the_default(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    assert "It is the default" not in _page(run)
+    figures = storage.read_json(run.evaluation(1))
+    figures["operating"]["threshold_from"] = "default"
+    storage.write_json(run.evaluation(1), figures)
+    section = _section(_page(run), "Right, wrong and missed")
+    assert section.count("It is the default, 0.50") == 1
+    assert "Round 1 had nothing to choose its threshold by" in section
+
+
+def test_test_images_that_took_no_part_are_listed(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    assert "could not be read in the last round" not in _page(run)
+    lost = {"unreadable": {f"<{i}>.jpg": "it is a folder" for i in range(60)}}
+    storage.write_json(run.evaluation(2), storage.read_json(run.evaluation(2)) | lost)
+    section = _section(_page(run), "Right, wrong and missed")
+    assert "60 test images could not be read in the last round" in section
+    assert "&lt;0&gt;.jpg" in section
+    assert "it is a folder" in section
+    assert "and 10 more" in section
+
+
 def test_the_confusion_matrix_tells_right_from_wrong(make_run: MakeRun) -> None:
     section = _section(_page(make_run(evaluated=BOTH)), "Right, wrong and missed")
     matrix = section.partition('<table class="confusion">')[2].partition("</table>")[0]
     assert [row[0] for row in _cells(matrix)] == ["", "pip", "tock", "background"]
     cells = re.findall(r'<td class="(\w+)" style="--share: ([\d.]+)">(\d+)</td>', matrix)
     assert cells == [("hit", "0.50", "1"), ("miss", "0.50", "1"), ("miss", "1.00", "2")]
+
+
+def test_of_many_classes_those_mixed_up_most_are_shown(make_run: MakeRun) -> None:
+    run = make_run(evaluated=BOTH)
+    names = [f"c{number}" for number in range(1_200)]
+    right = [[number, number, 9] for number in range(1_200)]
+    mixed = [[number, number + 1, 1] for number in range(100, 122)]  # 100 to 122: 23 classes
+    cells = [*right, *mixed, [7, 1_200, 5], [1_200, 8, 4]]  # 7 is missed more than 8 is made up
+    matrix = {"confusion": {"names": [*names, "background"], "cells": cells}}
+    storage.write_json(run.evaluation(2), storage.read_json(run.evaluation(2)) | matrix)
+    page = _page(run)
+    table = page.partition('<table class="confusion">')[2].partition("</table>")[0]
+    shown = [row[0] for row in _cells(table)][1:]
+    assert shown == ["c7", *(f"c{number}" for number in range(100, 123)), "background"]
+    assert "Shown are the 24 of 1,200 classes that are mixed up most" in page
+    assert 'style="--share: 0.36">5</td>' in table  # of 14
 
 
 def test_errors_are_listed_by_kind(make_run: MakeRun) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.report.event_file import write_evaluation_events
 from boxloop.report.load import write_report
 
 MakeRun = Callable[..., Run]
@@ -56,6 +57,22 @@ def test_the_page_tells_the_run(make_run: MakeRun) -> None:
         "oracle.mode: none",
     ):
         assert text in page
+
+
+@pytest.mark.parametrize("unknown", [(1, 2), (1,), (2,)])
+def test_a_round_without_an_map_has_a_dash(make_run: MakeRun, unknown: tuple[int, ...]) -> None:
+    run = make_run(evaluated=(1, 2))
+    for number in unknown:
+        lost = {"map50": None, "map50_interval": None, "map50_change_interval": None}
+        storage.write_json(run.evaluation(number), storage.read_json(run.evaluation(number)) | lost)
+        storage.write_json(run.summary(number), storage.read_json(run.summary(number)) | lost)
+    second = storage.read_json(run.summary(2)) | {"parent_digest": storage.digest(run.summary(1))}
+    storage.write_json(run.summary(2), second)
+    shown = ["\N{EN DASH}" if number in unknown else f"{number / 4:.3f}" for number in (1, 2)]
+    page = _page(run)
+    assert " → ".join(shown) in page
+    assert "no true box was there to be found" in page
+    write_evaluation_events(run.uri, 2)
 
 
 def test_the_page_needs_nothing_from_elsewhere(make_run: MakeRun) -> None:

@@ -2,6 +2,6 @@
 
 from boxloop.evaluation.bootstrap import difference_interval
 from boxloop.evaluation.evaluate import evaluate_detections
-from boxloop.evaluation.operating import best_threshold
+from boxloop.evaluation.operating import DEFAULT_THRESHOLD, best_threshold
 
-__all__ = ["best_threshold", "difference_interval", "evaluate_detections"]
+__all__ = ["DEFAULT_THRESHOLD", "best_threshold", "difference_interval", "evaluate_detections"]

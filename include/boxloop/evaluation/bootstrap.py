@@ -7,6 +7,9 @@ A resample has fewer different images, its curve more steps, and the area below 
 little larger than the sample's. So plain percentiles lie too high, most where a detector is poor,
 and the interval is the bias-corrected one.
 
+What few images show is not known any better for being drawn again: a class in one image has the
+same figure in every resample. So there is no interval below MIN_IMAGES.
+
 Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 14.3, with an
 acceleration of 0.
 """
@@ -28,6 +31,7 @@ from boxloop.evaluation.results import Array, Results, build_results
 REPLICATES = 1000  # another seed then moves an edge by a twentieth of the width or so
 REPLICATES_AT_ONCE = 100  # as many numbers for each right detection stay in memory
 TAILS = (0.025, 0.975)
+MIN_IMAGES = 5  # with a true box; below it there is no interval
 
 
 class Difference(NamedTuple):
@@ -61,7 +65,8 @@ def difference_interval(
         seed: of the resamples.
 
     Returns:
-        In mAP@0.5, nan where there is no true box.
+        In mAP@0.5, nan where there is no true box; the edges also where fewer than MIN_IMAGES
+        images have one.
 
     Raises:
         ValueError: if a table has a class or an image that is not among these.
@@ -70,10 +75,23 @@ def difference_interval(
     for table in (detections, other):
         results = build_results(table, truth, images["image_id"].tolist(), class_names)
         matches = match(results, overlapping_pairs(results, MIN_IOU))
-        values.append(mean_precision(class_precisions(results, matches)))
-        means.append(mean_precisions(resample_precisions(results, matches, seed=seed)))
-    value = values[0] - values[1]
-    return Difference(value, *interval(means[0] - means[1], value))
+        seen = class_precisions(results, matches)
+        values.append(mean_precision(seen))
+        means.append(mean_precisions(resample_precisions(results, matches, seed=seed), seen))
+    value, num = values[0] - values[1], num_showing_any(results)
+    return Difference(value, *interval(means[0] - means[1], value, num_images=num))
+
+
+def num_showing(results: Results) -> Array:
+    """Return in how many images each class has a box to be found, shape (classes,)."""
+    is_real = ~results.is_difficult
+    pairs = np.stack([results.truth_classes[is_real], results.truth_images[is_real]])
+    return np.bincount(np.unique(pairs, axis=1)[0], minlength=results.num_classes)
+
+
+def num_showing_any(results: Results) -> int:
+    """Return how many images have a box to be found."""
+    return len(np.unique(results.truth_images[~results.is_difficult]))
 
 
 def resample_precisions(
@@ -90,24 +108,33 @@ def resample_precisions(
     return np.concatenate(parts)
 
 
-def mean_precisions(precisions: Array) -> Array:
-    """Return the mean over classes of each resample, shape (replicates,); nan where all are."""
-    is_known = ~np.isnan(precisions)
-    num = is_known.sum(axis=1)
-    total = np.where(is_known, precisions, 0).sum(axis=1)
-    means: Array = np.divide(total, num, np.full(len(num), np.nan), where=num > 0)
+def mean_precisions(precisions: Array, seen: Array) -> Array:
+    """Return the mean over classes of each resample, shape (replicates,).
+
+    A class that a resample lacks counts with what was seen of it: left out, the mean would be one
+    of other classes, and rise and fall with which they are.
+
+    Args:
+        precisions: shape (replicates, classes), nan where a resample lacks a class.
+        seen: of the images as they are, shape (classes,); nan where there is no true box.
+    """
+    is_known = ~np.isnan(seen)
+    if not is_known.any():
+        return np.full(len(precisions), np.nan)
+    means: Array = np.where(np.isnan(precisions), seen, precisions)[:, is_known].mean(axis=1)
     return means
 
 
-def interval(resampled: Array, seen: float) -> tuple[float, float]:
-    """Return the edges of the 95 % interval of a figure, nan if no resample has it.
+def interval(resampled: Array, seen: float, *, num_images: int) -> tuple[float, float]:
+    """Return the edges of the 95 % interval of a figure, nan if there are too few images.
 
     Args:
         resampled: shape (replicates,), nan where a resample does not have it.
         seen: the figure of the images as they are.
+        num_images: how many of them have a true box that the figure is about.
     """
     known = resampled[~np.isnan(resampled)]
-    if len(known) == 0:
+    if num_images < MIN_IMAGES or len(known) == 0:
         return float("nan"), float("nan")
     below = ((known < seen).mean() + (known <= seen).mean()) / 2
     bias = ndtri(np.clip(below, 0.5 / len(known), 1 - 0.5 / len(known)))

@@ -70,19 +70,20 @@ def _precisions(
     """Return PASCAL's figures and their intervals."""
     precisions = class_precisions(results, matches)
     resampled = bootstrap.resample_precisions(results, matches, seed=seed)
-    by_class = zip(class_names, resampled.T, precisions, strict=True)
-    map50 = mean_precision(precisions)
+    means, map50 = bootstrap.mean_precisions(resampled, precisions), mean_precision(precisions)
+    columns = zip(resampled.T, precisions, bootstrap.num_showing(results), strict=True)
+    by_class = [_interval(*column) for column in columns]
     return {
         "map50": map50,
-        "map50_interval": _interval(bootstrap.mean_precisions(resampled), map50),
+        "map50_interval": _interval(means, map50, bootstrap.num_showing_any(results)),
         "ap50_per_class": dict(zip(class_names, precisions.tolist(), strict=True)),
-        "ap50_intervals": {name: _interval(column, seen) for name, column, seen in by_class},
+        "ap50_intervals": dict(zip(class_names, by_class, strict=True)),
         "pascal": name_figures(precisions, class_names),
     }
 
 
-def _interval(resampled: Array, seen: float) -> list[float] | None:
-    edges = bootstrap.interval(resampled, seen)
+def _interval(resampled: Array, seen: float, num_images: int) -> list[float] | None:
+    edges = bootstrap.interval(resampled, seen, num_images=num_images)
     return None if math.isnan(edges[0]) else list(edges)
 
 

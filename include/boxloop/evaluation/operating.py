@@ -21,16 +21,16 @@ from boxloop.evaluation.matching import (
 )
 from boxloop.evaluation.results import Array, Results, build_results
 
-DEFAULT_THRESHOLD = 0.5
+DEFAULT_THRESHOLD = 0.5  # where nothing can be learnt from
 BACKGROUND = "background"
 
 
 def best_threshold(
     detections: pd.DataFrame, truth: pd.DataFrame, class_names: Sequence[str]
-) -> float:
+) -> float | None:
     """Return the score from which using detections gives the highest F1, all classes pooled.
 
-    Of several such scores, the highest; 0.5 where nothing is to be found or nothing right was.
+    Of several such scores, the highest; None where nothing is to be found or nothing right was.
     To be chosen on other images than those that are evaluated.
 
     Args:
@@ -47,7 +47,7 @@ def best_threshold(
     scores = results.scores[~matches.is_ignored]
     right = np.cumsum(matches.is_right[~matches.is_ignored])
     if not right.any():
-        return DEFAULT_THRESHOLD
+        return None
     f1 = 2 * right / (np.arange(1, len(right) + 1) + results.num_truths.sum())
     f1[:-1][scores[:-1] == scores[1:]] = 0  # equal scores are used together
     return float(scores[f1.argmax()])
@@ -87,7 +87,8 @@ def confusion(
     true boxes of a class, and a column to its detections.
 
     Returns:
-        {"names": classes and background, "counts": rows of truth by columns of what was found}.
+        {"names": classes and background, "cells": [truth, what was found, count]}: numbers of
+        names, and every count that is not 0, so that many classes take little room.
     """
     is_used = (results.scores >= threshold) & ~matches.is_ignored
     found = _found(results, pairs, np.where(is_used, matches.truths, -1), is_used)
@@ -95,10 +96,11 @@ def confusion(
     background = results.num_classes
     truth_classes = np.append(results.truth_classes, background)  # -1: nothing was there
     size = background + 1
-    cells = truth_classes[found[is_used]] * size + results.classes[is_used]
-    counts = np.bincount(cells, minlength=size**2).reshape(size, size)
-    counts[:, background] = np.bincount(results.truth_classes[is_free], minlength=size)
-    return {"names": [*class_names, BACKGROUND], "counts": counts.tolist()}
+    taken = truth_classes[found[is_used]] * size + results.classes[is_used]
+    missed = results.truth_classes[is_free] * size + background
+    cells, counts = np.unique(np.concatenate([taken, missed]), return_counts=True)
+    rows = np.stack([cells // size, cells % size, counts], axis=1)
+    return {"names": [*class_names, BACKGROUND], "cells": rows.tolist()}
 
 
 def _found(results: Results, pairs: Pairs, right: Array, is_used: Array) -> Array:

@@ -22,6 +22,7 @@ from boxloop.artifacts import Run
 from boxloop.local_airflow.client import AirflowClient
 from boxloop.local_airflow.follow import follow, format_seconds
 from boxloop.local_airflow.server import PORT, PROJECT, AirflowServer
+from boxloop.terminal import figure
 
 DAG = "active_learning"
 DEMO = "configs/experiments/demo.yaml"
@@ -109,7 +110,7 @@ def growth_table(summary: Mapping[str, Any]) -> Table:
     for name in ("round", "training images", "adopted", "mAP@0.5"):
         table.add_column(name, justify="right")
     for row in summary["rounds"]:
-        cells = (row["round"], row["training_images"], row["adopted"], f"{row['map50']:.3f}")
+        cells = (row["round"], row["training_images"], row["adopted"], figure(row["map50"]))
         table.add_row(*map(str, cells))
     return table
 

@@ -15,25 +15,26 @@ _CAP = 4.0  # half the width of the ends of an interval
 
 
 def line_chart(
-    values: Sequence[float], *, title: str, intervals: Sequence[Interval | None] = ()
+    values: Sequence[float | None], *, title: str, intervals: Sequence[Interval | None] = ()
 ) -> str:
     """Return shares in [0, 1] by round as a line with dots and values.
 
     Args:
-        values: one per round.
+        values: one per round; None leaves its place empty.
         title: what is shown, read out by screen readers.
         intervals: one per round, drawn through its dot; None where there is none.
     """
     num, spans = len(values), list(intervals) or [None] * len(values)
-    points = [(svg.x_of(i + 0.5, num), svg.y_of(value, 1.0)) for i, value in enumerate(values)]
+    known = [(i, value, spans[i]) for i, value in enumerate(values) if value is not None]
+    points = [(svg.x_of(i + 0.5, num), svg.y_of(value, 1.0)) for i, value, _ in known]
     body = [svg.axes(num, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1])]
-    body += [_whisker(x, span) for (x, _), span in zip(points, spans, strict=True) if span]
+    body += [_whisker(x, span) for (x, _), (_, _, span) in zip(points, known, strict=True) if span]
     body += _line(points)
-    for i, ((x, y), span) in enumerate(zip(points, spans, strict=True)):
+    for (x, y), (i, value, span) in zip(points, known, strict=True):
         if svg.has_label(i, num, svg.LABEL_WIDTH):
             above = min(y - 10, svg.y_of(span[1], 1.0) - 5) if span else y - 10
-            body.append(svg.text(x, above, f"{values[i]:.2f}", "middle"))
-    listed = ", ".join(f"round {i + 1}: {value:.3f}" for i, value in enumerate(values))
+            body.append(svg.text(x, above, f"{value:.2f}", "middle"))
+    listed = ", ".join(f"round {i + 1}: {_read_out(value)}" for i, value in enumerate(values))
     return svg.picture(body, title=title, desc=listed)
 
 
@@ -65,7 +66,7 @@ def loss_chart(rounds: Sequence[Sequence[Point]], *, title: str) -> str:
 
 
 def small_line_chart(
-    values: Sequence[float | None], reference: Sequence[float], *, title: str
+    values: Sequence[float | None], reference: Sequence[float | None], *, title: str
 ) -> str:
     """Return one of many small charts: shares in [0, 1] by round, over a pale reference line.
 
@@ -74,14 +75,13 @@ def small_line_chart(
         reference: the same for what all charts are held against.
         title: what is shown, read out by screen readers.
     """
-    places = [_small_point(i, len(values), v) for i, v in enumerate(values) if v is not None]
+    places, pale = _small_points(values), _small_points(reference)
     known = [value for value in values if value is not None]
-    pale = [_small_point(i, len(reference), value) for i, value in enumerate(reference)]
     body = [_small_frame(), svg.polyline(pale, "currentColor", 'opacity="0.35" stroke-width="1.5"')]
     if known:
         body += _line(places)
         body += [_end_label(places, known, end, pale) for end in sorted({0, len(known) - 1})]
-    listed = ", ".join("none" if v is None else f"{v:.3f}" for v in values)
+    listed = ", ".join(map(_read_out, values))
     size = {"width": _SMALL_WIDTH, "height": _SMALL_HEIGHT}
     return svg.picture(body, title=title, desc=f"By round: {listed}", **size)
 
@@ -142,6 +142,14 @@ def _small_frame() -> str:
         f'opacity="{opacity}"/>'
         for y, opacity in ((_SMALL_HEIGHT - _SMALL_MARGIN, 0.4), (_SMALL_MARGIN, 0.13))
     )
+
+
+def _read_out(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _small_points(values: Sequence[float | None]) -> list[Point]:
+    return [_small_point(i, len(values), v) for i, v in enumerate(values) if v is not None]
 
 
 def _small_point(index: int, num_rounds: int, value: float) -> Point:

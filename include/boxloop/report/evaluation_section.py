@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from boxloop.report.pictures import VERDICTS, Outlines, Shower, Shown, hand_chec
 from boxloop.report.summary import RoundFacts
 
 CHECKED_EXAMPLES = 48
+MIXED_UP_CLASSES = 24  # of more classes the page would be a wall of zeros
 ERROR_KINDS = {
     "classification": "in the right place, of the wrong class",
     "localisation": "of the right class, but the box is off (IoU of 0.1 to 0.5)",
@@ -55,6 +57,7 @@ class EvaluationFacts:
     class_rows: Sequence[tuple[str, Mapping[str, Any]]]
     """Class and its figures at the operating threshold, last round."""
     confusion: Sequence[tuple[str, Sequence[Cell]]]
+    """Of the classes that are mixed up most, and background."""
     checked: Sequence[Checked]
 
     @property
@@ -103,8 +106,30 @@ def build_evaluation_facts(
 
 
 def _confusion(matrix: Mapping[str, Any]) -> list[tuple[str, list[Cell]]]:
-    rows = []
-    for i, (name, counts) in enumerate(zip(matrix["names"], matrix["counts"], strict=True)):
-        total = max(1, sum(counts))
-        rows.append((name, [Cell(n, n / total, i == j) for j, n in enumerate(counts)]))
-    return rows
+    """Return name and cells of each class to be shown; shares are of whole rows."""
+    names, totals = matrix["names"], Counter[int]()
+    counts = {(row, column): number for row, column, number in matrix["cells"]}
+    for (row, _), number in counts.items():
+        totals[row] += number
+    shown = [*_most_mixed_up(counts, len(names) - 1), len(names) - 1]
+    return [
+        (names[i], [_cell(counts.get((i, j), 0), totals[i], i == j) for j in shown]) for i in shown
+    ]
+
+
+def _cell(number: int, total: int, is_right: bool) -> Cell:
+    return Cell(number, number / max(1, total), is_right)
+
+
+def _most_mixed_up(counts: Mapping[tuple[int, int], int], num_classes: int) -> list[int]:
+    """Return the numbers of the classes taken most for others and others for them, in order.
+
+    Of equal ones, those that are missed or made up more often.
+    """
+    mixed, lost = Counter[int](), Counter[int]()
+    for (row, column), number in counts.items():
+        if row != column:
+            tally = lost if num_classes in (row, column) else mixed
+            tally.update({row: number, column: number})
+    ranked = sorted(range(num_classes), key=lambda number: (-mixed[number], -lost[number], number))
+    return sorted(ranked[:MIXED_UP_CLASSES])

@@ -135,6 +135,7 @@ def _class_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
     first, last = rounds[0], rounds[-1]
     names = {name for facts in rounds for name in facts.summary["ap50_per_class"]}
     means = [facts.summary["map50"] for facts in rounds]
+    intervals = last.evaluation.get("ap50_intervals", {})
     rows = []
     for name in sorted(names, key=lambda name: (-first.training_boxes.get(name, 0), name)):
         values = [facts.summary["ap50_per_class"].get(name) for facts in rounds]
@@ -145,7 +146,8 @@ def _class_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
                 "chart": Markup(charts.small_line_chart(values, means, title=f"AP@0.5 of {name}")),
                 "first": values[0],
                 "last": values[-1],
-                "interval": last.evaluation.get("ap50_intervals", {}).get(name),
+                "interval": intervals.get(name),
+                "has_few_images": values[-1] is not None and intervals.get(name, ()) is None,
                 "change": values[-1] - values[0] if is_known else None,
                 "boxes_first": first.training_boxes.get(name, 0),
                 "boxes_last": last.training_boxes.get(name, 0),
