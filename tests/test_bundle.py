@@ -15,6 +15,7 @@ from boxloop.inference.portable import Spec
 from boxloop.model_card import build_card, build_readme
 from boxloop.origin import complete_bundle
 
+DESCRIBED = DESCRIPTION | {"digest": "1f" * 32}
 TFLITE = ("detector.tflite", "detector_float16.tflite", "detector_int8.tflite")
 
 
@@ -230,20 +231,20 @@ def test_the_card_has_the_figures_and_the_origin(weights: dict[str, Any] | None)
 
 def test_the_card_says_where_the_threshold_is_from() -> None:
     figures = evaluation(1)
-    assert "chosen on the validation images" in build_card(DESCRIPTION, figures)
+    assert "chosen on the validation images" in build_card(DESCRIBED, figures)
     figures["operating"]["threshold_from"] = "default"
-    assert "That score is the default" in build_card(DESCRIPTION, figures)
+    assert "That score is the default" in build_card(DESCRIBED, figures)
 
 
 def test_the_card_counts_the_test_images_that_could_not_be_read() -> None:
     figures = evaluation(1) | {"unreadable": {"a.jpg": "it is a folder"}}
-    assert "1 more could not be read" in build_card(DESCRIPTION, figures)
-    assert "could not be read" not in build_card(DESCRIPTION, evaluation(1))
+    assert "1 more could not be read" in build_card(DESCRIBED, figures)
+    assert "could not be read" not in build_card(DESCRIBED, evaluation(1))
 
 
 def test_a_class_in_few_images_has_no_interval_in_the_card() -> None:
     figures = evaluation(2, "cat") | {"ap50_intervals": {"cat": None, "tock": None}}
-    card = build_card(DESCRIPTION, figures)
+    card = build_card(DESCRIBED, figures)
     assert "| cat | 0.500 | too few images | 1.000 | 0.500 |" in card
     assert "fewer than 5 test images show has no interval" in card
 
@@ -251,4 +252,4 @@ def test_a_class_in_few_images_has_no_interval_in_the_card() -> None:
 def test_a_card_of_nothing_found_says_so() -> None:
     figures = evaluation(1) | {"map50": None, "map50_interval": None}
     figures["operating"] |= {"precision": None}
-    assert "mAP@0.5 not known** on 2" in build_card({**DESCRIPTION, "digest": "1f" * 32}, figures)
+    assert "mAP@0.5 not known** on 2" in build_card(DESCRIBED, figures)
