@@ -229,6 +229,16 @@ def test_the_card_has_the_figures_and_the_origin(weights: dict[str, Any] | None)
     assert "`detector_int8.tflite`: of 40 detections, 3 differ" in card
 
 
+def test_names_of_classes_stay_within_their_place_in_markdown() -> None:
+    name = "a|b\n# c `d` <e> \\ [f]"
+    shown = r"a\|b # c \`d\` \<e> \\ \[f]"
+    described = {**DESCRIPTION, "classes": [name, "dog"], "files": ["saved_model.pb"]}
+    card = build_card(described, evaluation(2, name))
+    assert f"\n| {shown} | 0.500 |" in card
+    assert f"Finding {shown}, dog in images" in card
+    assert f"It finds: {shown}, dog." in build_readme(described)
+
+
 def test_the_card_says_where_the_threshold_is_from() -> None:
     figures = evaluation(1)
     assert "chosen on the validation images" in build_card(DESCRIBED, figures)

@@ -5,6 +5,7 @@ Source of the card's headings: Mitchell et al., "Model Cards for Model Reporting
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,8 +39,14 @@ def _template(name: str) -> Any:
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["figure"] = _figure
+    environment.filters["plain"] = _plain
     return environment.get_template(name)
 
 
 def _figure(value: float | None) -> str:
     return "not known" if value is None else f"{value:.3f}"
+
+
+def _plain(text: str) -> str:
+    """Return somebody's text for Markdown: one line, no cell, code, tag or link of its own."""
+    return re.sub(r"([\\`|<\[*])", r"\\\1", " ".join(text.split()))
