@@ -232,7 +232,7 @@ def test_the_card_has_the_figures_and_the_origin(weights: dict[str, Any] | None)
 def test_names_of_classes_stay_within_their_place_in_markdown() -> None:
     name = "a|b\n# c `d` <e> \\ [f]"
     shown = r"a\|b # c \`d\` \<e> \\ \[f]"
-    described = {**DESCRIPTION, "classes": [name, "dog"], "files": ["saved_model.pb"]}
+    described = {**DESCRIBED, "classes": [name, "dog"], "files": ["saved_model.pb"]}
     card = build_card(described, evaluation(2, name))
     assert f"\n| {shown} | 0.500 |" in card
     assert f"Finding {shown}, dog in images" in card
