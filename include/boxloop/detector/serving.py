@@ -131,15 +131,30 @@ class Serving(tf.Module):  # type: ignore[misc]
             score_threshold=self._rules.pre_nms_score_threshold,
             clip_boxes=False,
         )
-        is_detection = tf.sequence_mask(counts, self._rules.max_num_detections)
         size, scale = info[:, 0:1], info[:, 2:3]
         limit = tf.tile(size, [1, 1, 2])
-        return {
-            "detection_boxes": tf.clip_by_value(boxes / tf.tile(scale, [1, 1, 2]), 0, limit),
-            "detection_scores": scores,
-            "detection_classes": tf.where(is_detection, tf.cast(classes, tf.int32) + 1, 0),
-            "num_detections": counts,
-        }
+        inside = tf.clip_by_value(boxes / tf.tile(scale, [1, 1, 2]), 0, limit)
+        is_given = tf.sequence_mask(counts, self._rules.max_num_detections)
+        return _keep_boxes_with_area(inside, scores, tf.cast(classes, tf.int32) + 1, is_given)
+
+
+def _keep_boxes_with_area(boxes: Any, scores: Any, classes: Any, is_given: Any) -> Outputs:
+    """Return the detections but those beside the image, in what fills up the frame."""
+    has_area = is_given & tf.reduce_all(boxes[..., :2] < boxes[..., 2:], axis=-1)
+    order = tf.argsort(tf.cast(has_area, tf.int32), direction="DESCENDING", stable=True)
+    counts = tf.reduce_sum(tf.cast(has_area, tf.int32), axis=1)
+    is_detection = tf.sequence_mask(counts, tf.shape(scores)[1])
+
+    def chosen(values: Any, mask: Any) -> Any:
+        gathered = tf.gather(values, order, batch_dims=1)
+        return tf.where(mask, gathered, tf.zeros_like(gathered))
+
+    return {
+        "detection_boxes": chosen(boxes, is_detection[..., None]),
+        "detection_scores": chosen(scores, is_detection),
+        "detection_classes": chosen(classes, is_detection),
+        "num_detections": counts,
+    }
 
 
 def _decode(content: Any) -> Any:
