@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.detector import exported
 
 from boxloop import steps
 from boxloop.experiment import read_experiment
@@ -21,6 +22,18 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
         steps.run_task(task, spec["run_uri"], 1)
     shards = task_value("write_tfrecords", spec["run_uri"], 1)["shards"]
     return {split: [Path(uri) for uri in uris] for split, uris in shards.items()}
+
+
+@pytest.fixture(scope="session")
+def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a micro detector that finds many things."""
+    return exported.save_weights(1, tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def bundle(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of those weights, to be read only."""
+    return exported.export_bundle(weights_dir, tmp_path_factory.mktemp("bundle") / "model")
 
 
 @pytest.fixture
