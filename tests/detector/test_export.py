@@ -98,8 +98,10 @@ def test_a_file_of_other_weights_is_no_export(
         tflite.convert(other.candidates, folder, [])
         mine = exported.serving(weights_dir)
     pairs = list(zip(samples, fitted, strict=True))
-    with pytest.raises(ValueError, match=rf"{name} does not detect as the trained detector does"):
-        verify.verify(mine.candidates, folder, pairs)
+    with pytest.raises(
+        ValueError, match=rf"{name} does not (score|detect) as the trained detector does"
+    ):
+        verify.verify(mine.candidates, folder, Spec.read(folder), pairs)
 
 
 def test_chance_at_the_limit_of_detections_is_no_difference() -> None:
@@ -144,9 +146,9 @@ def test_what_xla_compiled_detects_the_same(bundle: Path, samples: list[bytes]) 
     from boxloop.detector.serving import load_candidates
 
     frames = np.stack([fit(decode(sample), Spec.read(bundle)).frame for sample in samples])
-    plain = load_candidates(bundle, compiled=False)(tf.constant(frames))
+    plain = load_candidates(bundle, Spec.read(bundle), compiled=False)(tf.constant(frames))
     try:
-        compiled = load_candidates(bundle, compiled=True)(tf.constant(frames))
+        compiled = load_candidates(bundle, Spec.read(bundle), compiled=True)(tf.constant(frames))
     finally:
         tf.config.optimizer.set_experimental_options({"auto_mixed_precision": False})
     for one, other, tolerance in zip(plain, compiled, (0.1, 1e-3), strict=True):
