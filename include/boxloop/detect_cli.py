@@ -53,6 +53,8 @@ def _detect(options: argparse.Namespace) -> int:
     named = dict(_named(options.images))
     if options.output is not None:
         _check_output(options.output, named)
+    has_bundle = storage.exists(f"{options.model.rstrip('/')}/bundle.json")
+    check(has_bundle, f"{options.model} has no bundle.json: it is no bundle of Boxloop's")
     with storage.local_folder(options.model) as folder:
         engine, spec = prediction.open_bundle(folder, PredictConfig(engine=options.engine))
         min_score = options.min_score
