@@ -87,7 +87,12 @@ def open_bundle(folder: Path, config: PredictConfig) -> Opened:
 
 
 def detect(
-    opened: Opened, images: pd.DataFrame, *, with_agreement: bool = False
+    opened: Opened,
+    images: pd.DataFrame,
+    *,
+    with_agreement: bool = False,
+    done: int = 0,
+    total: int | None = None,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Detect in images with a loaded bundle.
 
@@ -95,6 +100,8 @@ def detect(
         opened: what `open_bundle` returned.
         images: image_id and uri of each.
         with_agreement: fill the column `agreement`, at three times the cost.
+        done: images before these, for the progress that is told.
+        total: all images there are to do; by default these.
 
     Returns:
         A table with DETECTION_COLUMNS, in the order of the images; and why images cannot be read.
@@ -107,14 +114,14 @@ def detect(
     watch = Stopwatch()
     named = zip(images["image_id"], images["uri"], strict=True)
     results = detect_all(engine, spec, named, with_agreement=with_agreement)
-    for count, result in enumerate(results, start=1):
+    for count, result in enumerate(results, start=done + 1):
         if isinstance(result, Detections):
             found.append(result)
         else:
             unreadable[result.image_id] = result.reason
         if count % IMAGES_A_LINE == 0:
             speed = watch.rate(IMAGES_A_LINE)
-            tell(step=count, steps=len(images), images_per_second=speed)
+            tell(step=count, steps=total or len(images), images_per_second=speed)
     return to_table(found, spec.classes), unreadable
 
 
@@ -130,10 +137,14 @@ def _detect_parts(
 ) -> None:
     from boxloop.data.dataset import to_parquet
 
-    opened = open_bundle(folder, config)
+    opened, done = open_bundle(folder, config), 0
+    total = sum(len(images) for _, images in parts)
     for number, (uri, images) in enumerate(parts, start=1):
         log.info("Part %d of %d: %d images", number, len(parts), len(images))
-        detections, unreadable = detect(opened, images, with_agreement=config.agreement)
+        detections, unreadable = detect(
+            opened, images, with_agreement=config.agreement, done=done, total=total
+        )
+        done += len(images)
         storage.write_bytes(uri, to_parquet(detections))
         storage.write_json(_sign(uri), unreadable)
 
