@@ -73,7 +73,9 @@ def _tables(ids: list[str], names: list[str]) -> tuple[pd.DataFrame, pd.DataFram
     is_known = rng.random(len(source)) < 0.8
     found_classes[is_good] = np.where(is_known, classes[source], found_classes[is_good])
     scores[is_good] = rng.beta(4, 3, len(source))
-    detections = _table(found, of_image, found_classes, ids, names).assign(score=scores)
+    detections = _table(found, of_image, found_classes, ids, names).assign(
+        score=scores, agreement=None
+    )
     true = _table(truth, np.arange(len(truth)) // BOXES_PER_IMAGE, classes, ids, names)
     true = true.assign(origin="human", round=0, score=None, model=None, weight=1, difficult=False)
     return (
