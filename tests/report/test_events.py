@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.report.evaluations import evaluation
@@ -51,6 +52,13 @@ def _read(uri: str) -> dict[str, dict[str, Any]]:
 
 def _points(events: dict[str, dict[str, Any]], tag: str) -> list[tuple[int, Any]]:
     return [(step, pytest.approx(value)) for step, value, _ in events["scalars"][tag]]
+
+
+def _white(images: list[Any]) -> float:
+    """Return the share of white in the only picture of a tag."""
+    ((_, _, _, content),) = images
+    with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+        return float((np.asarray(picture.convert("L")) > 250).mean())
 
 
 def test_rounds_are_one_curve(make_run: MakeRun) -> None:
@@ -99,8 +107,11 @@ def test_an_older_evaluation_gives_what_it_has(make_run: MakeRun) -> None:
 
 def test_an_unreadable_image_leaves_a_white_place(make_run: MakeRun) -> None:
     run = make_run(evaluated=(1, 2))
+    whole = _read(write_evaluation_events(run.uri, 2))["images"]
     Path(run.uri, "images", "e0.jpg").write_bytes(b"no picture")
-    write_evaluation_events(run.uri, 2)
+    torn = _read(write_evaluation_events(run.uri, 2))["images"]
+    assert torn.keys() == whole.keys()
+    assert _white(torn["hand check/pip"]) > _white(whole["hand check/pip"])
 
 
 def test_the_same_evaluation_gives_the_same_bytes(make_run: MakeRun) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +22,6 @@ from boxloop.inference import portable
 from boxloop.inference.portable import Spec, decode, fit
 from boxloop.model_card import build_readme
 from boxloop.settings import Experiment
-
-log = logging.getLogger(__name__)
 
 
 def export(

@@ -5,7 +5,6 @@ docs/prediction.md has the comparison that this choice rests on.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,8 +15,6 @@ from typing import Any
 import numpy as np
 
 from boxloop.inference.portable import MODEL, Array, Detector, Spec
-
-log = logging.getLogger(__name__)
 
 Candidates = Callable[[Array], tuple[Array, Array]]
 
