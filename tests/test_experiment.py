@@ -85,7 +85,7 @@ def test_every_model_of_the_zoo_is_read_by_its_name(path: str, name: str) -> Non
         pytest.param("train.learning_rate", float("nan"), "must be > 0, got nan", id="nan rate"),
         pytest.param("train.warmup_steps", 100, "got 100 of 100", id="all warm-up"),
         pytest.param("train.start", "scratch", "or nothing, got 'scr", id="start"),
-        pytest.param("oracle.mode", "magic", "label_match or none, got 'magic'", id="oracle"),
+        pytest.param("oracle.mode", "magic", "gated or study, got 'magic'", id="oracle"),
         pytest.param("oracle.min_score", 1.5, "oracle.min_score must be in", id="score above 1"),
         pytest.param("oracle.min_score", float("nan"), "oracle.min_score must be in", id="nan"),
         pytest.param("data.split_ratio", 0.5, "data.split_ratio must be >= 1", id="ratio"),

@@ -131,7 +131,7 @@ def test_an_adopted_image_is_never_a_candidate_again(root: Path, run_id: str) ->
 
 
 def test_without_an_oracle_nothing_joins_and_nothing_stops(root: Path, run_id: str) -> None:
-    run = plan(root, run_id, **{"oracle.mode": "none"})
+    run = plan(root, run_id, **{"oracle.by": "none"})
     steps.run_task("parse_annotations", run.uri, 1)
     summary = run_round(run, 1, right_detections(run, 24))
     pretend(run, 2, "parse_annotations", {})

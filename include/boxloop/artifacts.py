@@ -84,9 +84,25 @@ class Run:
         """What the oracle said to each candidate image: Parquet."""
         return f"{self.round(round_number)}/adoptions.parquet"
 
-    def new_boxes(self, round_number: int) -> str:
-        """Boxes that the next dataset version has beyond this one: Parquet."""
-        return f"{self.round(round_number)}/new_boxes.parquet"
+    def calibration(self, round_number: int) -> str:
+        """Score threshold of each class and what it rests on: JSON."""
+        return f"{self.round(round_number)}/calibration.json"
+
+    def proposed_boxes(self, round_number: int) -> str:
+        """Boxes the detector has in the next dataset version, unless people object: Parquet."""
+        return f"{self.round(round_number)}/proposed_boxes.parquet"
+
+    def queue(self, round_number: int) -> str:
+        """What people are asked about: Parquet."""
+        return f"{self.round(round_number)}/review/queue.parquet"
+
+    def decisions(self, round_number: int) -> str:
+        """Folder of what people decided, one JSON object each, while the round waits for them."""
+        return f"{self.round(round_number)}/review/decisions"
+
+    def closed_review(self, round_number: int) -> str:
+        """The decisions that `merge` took; those that come later are too late: JSON."""
+        return f"{self.round(round_number)}/review/closed.json"
 
     def evaluation(self, round_number: int) -> str:
         """Metrics of the round's detector on the held-out split: JSON."""
@@ -99,6 +115,10 @@ class Run:
     def evaluated_detections(self, round_number: int) -> str:
         """Detections in the held-out images: Parquet."""
         return f"{self.round(round_number)}/evaluation/detections.parquet"
+
+    def validation_detections(self, round_number: int) -> str:
+        """Detections in the validation images, which the oracle's thresholds rest on: Parquet."""
+        return f"{self.round(round_number)}/evaluation/validation.parquet"
 
     def summary(self, round_number: int) -> str:
         """The round in one small file, linked to the round before: JSON."""

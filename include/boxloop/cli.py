@@ -12,6 +12,7 @@ from typing import Any
 
 from boxloop import child, data_cli, detect_cli, steps, train_cli, zoo_cli
 from boxloop.experiment import default_root, parse_setting
+from boxloop.oracle_settings import JUDGES
 from boxloop.terminal import printable_lines
 
 DEMO = "configs/experiments/demo.yaml"
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("experiment", help=f"experiment file, such as {DEMO}")
     run.add_argument("--root", default=default_root(), help="artifact root: folder or gs://")
     run.add_argument("--id", help="name of the run; that of an unfinished run goes on with it")
-    run.add_argument("--oracle", choices=["label_match", "none"], help="none: a control run")
+    run.add_argument("--oracle", choices=JUDGES, help="none: a control run")
     run.add_argument("--seed", type=int, help="of data, splits and training")
     run.add_argument("--rounds", type=int)
     run.add_argument(
@@ -98,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     from boxloop.local_run import run_experiment
 
     overrides: dict[str, Any] = dict(parse_setting(text) for text in options.set)
-    overrides["oracle.mode"] = options.oracle or overrides.get("oracle.mode")
+    overrides["oracle.by"] = options.oracle or overrides.get("oracle.by")
     overrides["seed"] = overrides.get("seed") if options.seed is None else options.seed
     overrides["rounds"] = overrides.get("rounds") if options.rounds is None else options.rounds
     experiment_id = options.id or f"run-{datetime.now():%Y%m%d-%H%M%S}"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ def predict(
     candidates: pd.DataFrame,
     config: PredictConfig,
     *,
+    with_agreement: bool = False,
     shard: int,
     num_shards: int,
 ) -> Value:
@@ -52,8 +54,9 @@ def predict(
     images = _share(candidates, shard, num_shards)
     parts = _parts(images)
     model_digest = storage.digest(f"{run.model(round_number)}/bundle.json") if parts else ""
+    decided_by = [model_digest, asdict(config), with_agreement]
     uris = [
-        run.detections(round_number, shard, num_shards, number, _digest(part, model_digest, config))
+        run.detections(round_number, shard, num_shards, number, _digest(part, decided_by))
         for number, part in enumerate(parts, start=1)
     ]
     missing = [pair for pair in zip(uris, parts, strict=True) if not _is_whole(pair[0])]
@@ -61,7 +64,7 @@ def predict(
         log.info("%d of %d parts are there already", len(parts) - len(missing), len(parts))
     if missing:
         with storage.local_folder(run.model(round_number)) as folder:
-            _detect_parts(folder, missing, config)
+            _detect_parts(folder, missing, config, with_agreement)
     unreadable = {k: v for uri in uris for k, v in storage.read_json(_sign(uri)).items()}
     check_readable(unreadable, len(images))
     return {"detections_uris": uris, "images": len(images), "unreadable": unreadable}
@@ -133,7 +136,10 @@ def check_readable(unreadable: dict[str, str], num_images: int) -> None:
 
 
 def _detect_parts(
-    folder: Path, parts: list[tuple[str, pd.DataFrame]], config: PredictConfig
+    folder: Path,
+    parts: list[tuple[str, pd.DataFrame]],
+    config: PredictConfig,
+    with_agreement: bool,
 ) -> None:
     from boxloop.data.dataset import to_parquet
 
@@ -142,7 +148,7 @@ def _detect_parts(
     for number, (uri, images) in enumerate(parts, start=1):
         log.info("Part %d of %d: %d images", number, len(parts), len(images))
         detections, unreadable = detect(
-            opened, images, with_agreement=config.agreement, done=done, total=total
+            opened, images, with_agreement=with_agreement, done=done, total=total
         )
         done += len(images)
         storage.write_bytes(uri, to_parquet(detections))
@@ -163,9 +169,9 @@ def _parts(images: pd.DataFrame) -> list[pd.DataFrame]:
     return [images.iloc[size * i : size * (i + 1)] for i in range(number)]
 
 
-def _digest(images: pd.DataFrame, model_digest: str, config: PredictConfig) -> str:
+def _digest(images: pd.DataFrame, decided_by: Sequence[object]) -> str:
     """Digest all that decides a part's detections."""
-    inputs = [model_digest, asdict(config), images[["image_id", "sha256"]].to_numpy().tolist()]
+    inputs = [*decided_by, images[["image_id", "sha256"]].to_numpy().tolist()]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 

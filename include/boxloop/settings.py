@@ -10,10 +10,8 @@ import dataclasses
 import re
 from dataclasses import dataclass, field
 
-from boxloop.train_settings import ModelConfig, TrainConfig, check
-
-LABEL_MATCH = "label_match"
-NO_ORACLE = "none"
+from boxloop.oracle_settings import OracleConfig, ReviewConfig, StopConfig
+from boxloop.train_settings import ModelConfig, TrainConfig, check, check_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,27 +74,6 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OracleConfig:
-    """Which detections join the training set."""
-
-    mode: str = LABEL_MATCH
-    """label_match: the class is the image-level label; none: nothing joins (a control)."""
-    min_score: float = 0.5
-    """Score in [0, 1] that a detection must reach; higher adopts fewer and cleaner boxes."""
-    doubt_score: float = 0.25
-    """Further detections in an adopted image that reach this score are nobody's business in
-    training: neither object nor background. Above 1, all of it is background, as in the study."""
-
-    def __post_init__(self) -> None:
-        check(
-            self.mode in (LABEL_MATCH, NO_ORACLE),
-            f"oracle.mode must be {LABEL_MATCH} or {NO_ORACLE}, got {self.mode!r}",
-        )
-        check(0 <= self.min_score <= 1, f"oracle.min_score must be in [0, 1], got {self.min_score}")
-        check(self.doubt_score > 0, f"oracle.doubt_score must be > 0, got {self.doubt_score}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class PredictConfig:
     """How detections are made, in the pool and in the test images."""
 
@@ -104,16 +81,9 @@ class PredictConfig:
     """auto: TFLite on a CPU, TensorFlow on a GPU and for R-CNNs; or tflite, or tensorflow."""
     batch_size: int = 32
     """Images a call of TensorFlow; TFLite takes one at a time, on each core."""
-    agreement: bool = False
-    """Detect in the pool three times, also mirrored and smaller, and keep how well the boxes agree
-    with the detections. No oracle looks at it yet."""
 
     def __post_init__(self) -> None:
-        engines = ("auto", "tflite", "tensorflow")
-        check(
-            self.engine in engines,
-            f"predict.engine must be one of {', '.join(engines)}, got {self.engine!r}",
-        )
+        check_option("predict.engine", self.engine, ("auto", "tflite", "tensorflow"))
         check(self.batch_size >= 1, f"predict.batch_size must be >= 1, got {self.batch_size}")
 
 
@@ -127,6 +97,8 @@ class Experiment:
     train: TrainConfig = field(default_factory=TrainConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
     oracle: OracleConfig = field(default_factory=OracleConfig)
+    review: ReviewConfig = field(default_factory=ReviewConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
     rounds: int = 7
     seed: int = 1
 

@@ -27,8 +27,9 @@ from boxloop.ledger import (
     shard_values,
     task_value,
 )
+from boxloop.oracle_settings import NOBODY
 from boxloop.plan import plan_rounds
-from boxloop.settings import NO_ORACLE, Experiment
+from boxloop.settings import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +179,7 @@ def match_labels(run: Run, round_number: int) -> Value:
         detections, adopted, doubt_score=experiment.oracle.doubt_score, **origin
     )
     storage.write_bytes(run.adoptions(round_number), to_parquet(adoptions))
-    storage.write_bytes(run.new_boxes(round_number), to_parquet(pd.concat([adopted, doubtful])))
+    storage.write_bytes(run.proposed_boxes(round_number), to_parquet(pd.concat([adopted, doubtful])))
     rejected = adoptions.loc[~adoptions["is_adopted"], "reason"].value_counts()
     return {
         "candidates": len(adoptions),
@@ -194,7 +195,7 @@ def merge(run: Run, round_number: int) -> Value:
 
     experiment = _read_experiment(run)
     dataset = read_dataset(run.dataset(round_number))
-    new = from_parquet(storage.read_bytes(run.new_boxes(round_number)))
+    new = from_parquet(storage.read_bytes(run.proposed_boxes(round_number)))
     write_dataset(run.dataset(round_number + 1), dataset.with_boxes(new))
     metrics = task_value("evaluate", run.uri, round_number)
     matched = task_value("match_labels", run.uri, round_number)
@@ -241,11 +242,11 @@ def _candidates(run: Run, round_number: int) -> pd.DataFrame:
     from boxloop.data.dataset import read_dataset
 
     candidates = read_dataset(run.dataset(round_number)).candidates
-    return candidates.iloc[:0] if _read_experiment(run).oracle.mode == NO_ORACLE else candidates
+    return candidates.iloc[:0] if _read_experiment(run).oracle.by == NOBODY else candidates
 
 
 def _reason_to_stop(experiment: Experiment, num_candidates: int) -> str | None:
     """Say why further rounds would change nothing: no image was left to ask about."""
-    if experiment.oracle.mode == NO_ORACLE or num_candidates:
+    if experiment.oracle.by == NOBODY or num_candidates:
         return None
     return "every image of the pool has a box"

@@ -28,7 +28,7 @@ class WeightsConfig:
     trained_on: str = "unknown"
 
     def __post_init__(self) -> None:
-        _check_option("weights.format", self.format, FORMATS)
+        check_option("weights.format", self.format, FORMATS)
         check(
             self.sha256 is None or (len(self.sha256) == 64 and set(self.sha256) <= set(_HEX)),
             f"weights.sha256 must be 64 hexadecimal digits, got {self.sha256!r}",
@@ -125,9 +125,9 @@ class DeviceConfig:
 
     def __post_init__(self) -> None:
         strategies = ("one_device", "mirrored", "multi_worker", "tpu")
-        _check_option("train.device.strategy", self.strategy, strategies)
+        check_option("train.device.strategy", self.strategy, strategies)
         precisions = ("float32", "mixed_float16", "mixed_bfloat16")
-        _check_option("train.device.precision", self.precision, precisions)
+        check_option("train.device.precision", self.precision, precisions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +204,9 @@ class TrainConfig:
             f"train.warmup_steps must be in [0, steps), got {self.warmup_steps} of "
             f"{self.total_steps}",
         )
-        _check_option("train.start", self.start, STARTS)
-        _check_option("train.schedule", self.schedule, ("cosine", "step"))
-        _check_option("train.keep", self.keep, ("last", "best"))
+        check_option("train.start", self.start, STARTS)
+        check_option("train.schedule", self.schedule, ("cosine", "step"))
+        check_option("train.keep", self.keep, ("last", "best"))
         check(
             self.keep == "last" or self.evaluate_every is not None,
             "train.keep: best needs train.evaluate_every, such as 100 steps",
@@ -232,7 +232,8 @@ def check(is_fine: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _check_option(name: str, value: str, options: tuple[str, ...]) -> None:
+def check_option(name: str, value: str, options: tuple[str, ...]) -> None:
+    """Raise ValueError unless a setting has one of these values."""
     check(
         value in options,
         f"{name} must be {', '.join(options[:-1])} or {options[-1]}, got {value!r}",

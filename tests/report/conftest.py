@@ -42,12 +42,12 @@ def make_run(tmp_path: Path) -> MakeRun:
     def make(
         *,
         name: str = "pip",
-        mode: str = "label_match",
+        by: str = "labels",
         with_truth: bool = True,
         evaluated: Sequence[int] = (),
     ) -> Run:
         run = Run.of(str(tmp_path), "trial")
-        _write_settings(run, mode)
+        _write_settings(run, by)
         _write_images(run)
         for number in (1, 2):
             _write_round(run, number, name)
@@ -70,7 +70,7 @@ def _adoptions(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     )
 
 
-def _write_settings(run: Run, mode: str) -> None:
+def _write_settings(run: Run, by: str) -> None:
     settings = Experiment(
         name="trial",
         model=ModelConfig(
@@ -79,7 +79,7 @@ def _write_settings(run: Run, mode: str) -> None:
         data=DataConfig(uri="/data"),
         rounds=3,
     )
-    text = experiment_yaml(settings).replace(b"label_match", mode.encode())
+    text = experiment_yaml(settings).replace(b"by: labels", f"by: {by}".encode())
     storage.write_bytes(run.experiment, text)
 
 

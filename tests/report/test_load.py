@@ -54,7 +54,7 @@ def test_the_page_tells_the_run(make_run: MakeRun) -> None:
         "nothing detected",
         "cannot be decoded",
         "a difference of 5 points",  # 100 images: 100 x 0.5 / 10
-        "oracle.mode: none",
+        "oracle.by: none",
     ):
         assert text in page
 
@@ -109,7 +109,7 @@ def test_without_truth_the_page_says_nothing_of_precision(make_run: MakeRun) -> 
 def test_a_control_run_is_called_one(make_run: MakeRun) -> None:
     page = _page(make_run(mode="none"))
     assert "This is a control run" in page
-    assert "oracle.mode: none" not in page
+    assert "oracle.by: none" not in page
 
 
 def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:

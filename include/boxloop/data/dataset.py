@@ -33,8 +33,11 @@ BOX_COLUMNS = {
     "round": "int32",  # the round that added it; 0 is the user's own
     "score": "float64",  # null for human boxes
     "model": "string",  # null for human boxes
-    "weight": "float64",
+    "weight": "float64",  # in training, in (0, 1]
     "difficult": "bool",  # the user's own word: trained on, not asked for in an evaluation
+    "author": "string",  # who reviewed it; null for other origins
+    "mode": "string",  # how it was judged: gated, study, review; null for human boxes
+    "reason": "string",  # why it is here, in words; null for human boxes
 }
 DETECTION_COLUMNS = {
     "image_id": "string",
@@ -46,7 +49,9 @@ DETECTION_COLUMNS = {
     "ymax": "float64",
     "agreement": "float64",  # see boxloop/inference/agreement.py; null where nobody asked
 }
+HUMAN = "human"  # came with the user's data
 ADOPTED = "adopted"  # detected, and right as far as the oracle knows
+REVIEWED = "reviewed"  # accepted, mended or drawn by a person during a run
 DOUBTFUL = "doubtful"  # detected beside an adopted box: neither object nor background in training
 XYXY = ["xmin", "ymin", "xmax", "ymax"]
 

@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from boxloop.data.dataset import Dataset
+from boxloop.oracle_settings import NOBODY
 from boxloop.report import charts
 from boxloop.report.data_page import build_data_facts
 from boxloop.report.environment import environment
@@ -30,7 +31,7 @@ from boxloop.report.times import (
     time_rows,
     total_row,
 )
-from boxloop.settings import NO_ORACLE, Experiment
+from boxloop.settings import Experiment
 
 ADOPTED_EXAMPLES = 6  # a round
 REJECTED_EXAMPLES = 12  # of the last round
@@ -78,7 +79,7 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         known_precision=_known_precision(facts),
         first=facts.rounds[0],
         last=facts.rounds[-1],
-        is_control=facts.experiment.oracle.mode == NO_ORACLE,
+        is_control=facts.experiment.oracle.by == NOBODY,
         started=start_time(facts.rounds),
         charts=_charts(facts.rounds, summary, times),
         classes=classes,
