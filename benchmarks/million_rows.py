@@ -41,7 +41,9 @@ def main() -> None:
         write_dataset(f"{folder}/round_01", Dataset(images, boxes))
         dataset = read_dataset(f"{folder}/round_01")
         clock.tell("wrote and read a version")
-        merged = dataset.with_boxes(_boxes(1)[: NUM_ROWS // 100])
+        merged = dataset.next_version(
+            _boxes(1)[: NUM_ROWS // 100], dataset.boxes[:0], dataset.refused
+        )
         write_dataset(f"{folder}/round_02", merged)
         num = (len(merged.training_images), len(merged.candidates))
         clock.tell(f"merged a round; {num[0]} images to train on, {num[1]} candidates")

@@ -117,18 +117,17 @@ def one_round(spec: dict[str, Any]) -> None:
     )
     evaluate = ChildTaskOperator(task_id="evaluate", step="evaluate", spec=spec)
     export = ChildTaskOperator(task_id="export", step="export", spec=spec)
-    merged = merge(spec)
+    matched = match_labels(spec)
     chain(
         RoundGate(task_id="gate", spec=spec, last_task_id="round.merge", retries=3),
         parse_annotations(spec),
         write_tfrecords(spec),
         train,
         export,
-        shards,
-        match_labels(spec),
-        merged,
+        [evaluate, *shards],
+        matched,
+        merge(spec),
     )
-    chain(export, evaluate, merged)  # nothing else waits for the metrics
 
 
 @dag(

@@ -64,8 +64,10 @@ def row(path: Path, left: int) -> dict[str, str]:
     return {"image_id": path.name, "uri": uri, "sha256": storage.digest(uri)}
 
 
-def predict(run: Run, candidates: pd.DataFrame, config: PredictConfig = CONFIG) -> dict[str, Any]:
-    return prediction.predict(run, 1, candidates, config, shard=0, num_shards=1)
+def predict(
+    run: Run, candidates: pd.DataFrame, config: PredictConfig = CONFIG, **options: Any
+) -> dict[str, Any]:
+    return prediction.predict(run, 1, candidates, config, shard=0, num_shards=1, **options)
 
 
 def table(value: dict[str, Any]) -> pd.DataFrame:
@@ -102,7 +104,7 @@ def test_agreement_is_told_where_it_is_asked_for(
     run: Run, candidates: pd.DataFrame, finder: RedFinder
 ) -> None:
     plain = table(predict(run, candidates.head(2)))
-    firm = table(predict(run, candidates.head(2), PredictConfig(agreement=True)))
+    firm = table(predict(run, candidates.head(2), with_agreement=True))
     assert plain["agreement"].isna().all()
     assert firm["agreement"].to_numpy() == pytest.approx(np.ones(2), abs=0.15)
     assert firm.drop(columns="agreement").equals(plain.drop(columns="agreement"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from boxloop.data.dataset import Dataset
 
-VALUE = ("images", "map50", "map50_interval", "map", "ap50_per_class")
+VALUE = ("images", "map50", "map50_interval", "map50_change_interval", "map", "ap50_per_class")
 """What of the evaluation other tasks are handed."""
 
 
@@ -25,22 +25,27 @@ def evaluate(run: Run, round_number: int) -> Value:
     from boxloop.report.event_file import write_evaluation_events
 
     dataset = read_dataset(run.dataset(round_number))
-    config = read_experiment(run.experiment).predict
+    experiment = read_experiment(run.experiment)
     with storage.local_folder(run.model(round_number)) as folder:
-        opened = prediction.open_bundle(folder, config)
-        validation, _ = prediction.detect(opened, dataset.split("validation"))
+        opened = prediction.open_bundle(folder, experiment.predict)
+        validation, _ = prediction.detect(
+            opened,
+            dataset.split("validation"),
+            with_agreement=experiment.oracle.min_agreement > 0,  # the oracle's thresholds need it
+        )
         detections, unreadable = prediction.detect(opened, dataset.split("test"))
     test = dataset.split("test")
     prediction.check_readable(unreadable, len(test))
     readable = test[~test["image_id"].isin(unreadable)]
     figures, images = _judge(run, round_number, dataset, validation, detections, readable)
     evaluation = {"split": "test", **figures, "unreadable": unreadable}
+    storage.write_bytes(run.validation_detections(round_number), to_parquet(validation))
     storage.write_bytes(run.evaluated_detections(round_number), to_parquet(detections))
     storage.write_bytes(run.evaluated_images(round_number), to_parquet(images))
     storage.write_json(run.evaluation(round_number), evaluation)
     write_evaluation_events(run.uri, round_number)
     origin.complete_bundle(run.model(round_number), evaluation)
-    return {name: evaluation[name] for name in VALUE}
+    return {name: evaluation.get(name) for name in VALUE}
 
 
 def _judge(

@@ -26,8 +26,8 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "export": ("train",),
     "evaluate": ("export",),
     "predict": ("export",),
-    "match_labels": ("predict",),
-    "merge": ("evaluate", "match_labels"),
+    "match_labels": ("predict", "evaluate"),
+    "merge": ("match_labels",),
 }
 """The tasks of a round, and the ones that each of them builds on: the graph that the DAG draws."""
 ROUND_TASKS = tuple(UPSTREAM)
@@ -116,6 +116,13 @@ def check_previous_round(run_uri: str, round_number: int) -> str | None:
         return None
     stop = storage.read_json(run.summary(round_number - 1))["stop"]
     return None if stop is None else str(stop)
+
+
+def round_seconds(run: Run, round_number: int) -> float:
+    """Return the time that a round's tasks have taken so far, in seconds."""
+    folder = run.timing(round_number, "*").rpartition("/")[0]
+    uris = [uri for uri in storage.list_files(folder) if uri.endswith(".json")]
+    return round(sum(float(storage.read_json(uri)["seconds"]) for uri in uris), 3)
 
 
 def parent_digest(run: Run, round_number: int) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from boxloop import assessment, origin, prediction, storage, training
+from boxloop import assessment, judging, merging, origin, prediction, storage, training
 from boxloop.artifacts import Run
 from boxloop.bundle import CARD, METRICS
 from boxloop.experiment import read_experiment
@@ -22,17 +22,14 @@ from boxloop.ledger import (
     check_previous_round,
     finished_value,
     marker_name,
-    parent_digest,
     run_once,
-    shard_values,
     task_value,
 )
-from boxloop.oracle_settings import NOBODY
 from boxloop.plan import plan_rounds
 from boxloop.settings import Experiment
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 __all__ = [
@@ -89,7 +86,12 @@ def parse_annotations(run: Run, round_number: int) -> Value:
 
     if round_number == 1:
         experiment = _read_experiment(run)
-        source = read_source(str(experiment.data.uri), experiment.data, seed=experiment.seed)
+        source = read_source(
+            str(experiment.data.uri),
+            experiment.data,
+            seed=experiment.seed,
+            hidden_share=experiment.oracle.hidden_share,
+        )
         storage.write_bytes(run.truth, to_parquet(source.truth))
         storage.write_bytes(run.set_aside, source.set_aside.to_csv(index=False).encode())
         write_dataset(run.dataset(1), source.dataset)
@@ -147,69 +149,18 @@ def export(run: Run, round_number: int) -> Value:
 
 def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Value:
     """Detect in this shard's part of the candidate pool."""
+    from boxloop.data.dataset import read_dataset
+
+    experiment = _read_experiment(run)
     return prediction.predict(
         run,
         round_number,
-        _candidates(run, round_number),
-        _read_experiment(run).predict,
+        judging.candidates(read_dataset(run.dataset(round_number)), experiment.oracle),
+        experiment.predict,
+        with_agreement=experiment.oracle.min_agreement > 0,
         shard=shard,
         num_shards=num_shards,
     )
-
-
-def match_labels(run: Run, round_number: int) -> Value:
-    """Ask the oracle which detections are right."""
-    import pandas as pd
-
-    from boxloop.data.dataset import DETECTION_COLUMNS, build_table, from_parquet, to_parquet
-    from boxloop.oracle import label_match
-
-    shards = shard_values(run.uri, round_number)
-    uris = [uri for shard in shards for uri in shard["detections_uris"]]
-    tables = [from_parquet(storage.read_bytes(uri)) for uri in uris]
-    detections = pd.concat([build_table([], DETECTION_COLUMNS), *tables], ignore_index=True)
-    experiment = _read_experiment(run)
-    candidates = _candidates(run, round_number)
-    adoptions = label_match.match_labels(
-        detections, candidates, min_score=experiment.oracle.min_score
-    )
-    origin: Value = {"round_number": round_number, "model": experiment.model.name}
-    adopted = label_match.adopted_boxes(adoptions, **origin)
-    doubtful = label_match.doubtful_boxes(
-        detections, adopted, doubt_score=experiment.oracle.doubt_score, **origin
-    )
-    storage.write_bytes(run.adoptions(round_number), to_parquet(adoptions))
-    storage.write_bytes(run.proposed_boxes(round_number), to_parquet(pd.concat([adopted, doubtful])))
-    rejected = adoptions.loc[~adoptions["is_adopted"], "reason"].value_counts()
-    return {
-        "candidates": len(adoptions),
-        "adopted": int(adoptions["is_adopted"].sum()),
-        "rejected": {str(reason): int(rejected[reason]) for reason in sorted(rejected.index)},
-        "unreadable": {k: v for shard in shards for k, v in shard["unreadable"].items()},
-    }
-
-
-def merge(run: Run, round_number: int) -> Value:
-    """Write the next dataset version, and last the summary that closes the round."""
-    from boxloop.data.dataset import from_parquet, read_dataset, write_dataset
-
-    experiment = _read_experiment(run)
-    dataset = read_dataset(run.dataset(round_number))
-    new = from_parquet(storage.read_bytes(run.proposed_boxes(round_number)))
-    write_dataset(run.dataset(round_number + 1), dataset.with_boxes(new))
-    metrics = task_value("evaluate", run.uri, round_number)
-    matched = task_value("match_labels", run.uri, round_number)
-    summary = {
-        "round": round_number,
-        "model": experiment.model.name,
-        "parent_digest": parent_digest(run, round_number),
-        "training_images": len(dataset.training_images),
-        **matched,
-        **{name: metrics[name] for name in ("map50", "map", "ap50_per_class")},
-        "stop": _reason_to_stop(experiment, matched["candidates"]),
-    }
-    storage.write_json(run.summary(round_number), summary)
-    return summary
 
 
 def report(run_uri: str) -> Value:
@@ -224,8 +175,8 @@ _STEPS: dict[str, Callable[[Run, int], Value]] = {
     "write_tfrecords": write_tfrecords,
     "evaluate": assessment.evaluate,
     "export": export,
-    "match_labels": match_labels,
-    "merge": merge,
+    "match_labels": judging.match_labels,
+    "merge": merging.merge,
 }
 
 
@@ -235,18 +186,3 @@ def _read_experiment(run: Run) -> Experiment:
 
 def _class_names(run: Run, round_number: int) -> list[str]:
     return list(task_value("parse_annotations", run.uri, round_number)["class_names"])
-
-
-def _candidates(run: Run, round_number: int) -> pd.DataFrame:
-    """Return the pool images that the oracle is to be asked about; none where nothing joins."""
-    from boxloop.data.dataset import read_dataset
-
-    candidates = read_dataset(run.dataset(round_number)).candidates
-    return candidates.iloc[:0] if _read_experiment(run).oracle.by == NOBODY else candidates
-
-
-def _reason_to_stop(experiment: Experiment, num_candidates: int) -> str | None:
-    """Say why further rounds would change nothing: no image was left to ask about."""
-    if experiment.oracle.by == NOBODY or num_candidates:
-        return None
-    return "every image of the pool has a box"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +22,7 @@ IMAGE_COLUMNS = {
     "image_label": "string",  # null: not known
     "split": "string",  # train, validation, test, pool
     "group": "string",  # near duplicates share one
+    "is_hidden": "bool",  # boxed by the user, in the pool all the same: see oracle.hidden_share
 }
 BOX_COLUMNS = {
     "image_id": "string",
@@ -39,6 +41,16 @@ BOX_COLUMNS = {
     "mode": "string",  # how it was judged: gated, study, review; null for human boxes
     "reason": "string",  # why it is here, in words; null for human boxes
 }
+REFUSED_COLUMNS = {
+    "image_id": "string",
+    "class_name": "string",
+    "xmin": "float64",
+    "ymin": "float64",
+    "xmax": "float64",
+    "ymax": "float64",
+    "round": "int32",
+    "author": "string",
+}
 DETECTION_COLUMNS = {
     "image_id": "string",
     "class_name": "string",
@@ -56,18 +68,26 @@ DOUBTFUL = "doubtful"  # detected beside an adopted box: neither object nor back
 XYXY = ["xmin", "ymin", "xmax", "ymax"]
 
 
+def build_table(rows: list[dict[str, object]], columns: dict[str, str]) -> pd.DataFrame:
+    """Return rows as a table with exactly these columns and types, absent values null or False."""
+    flags = dict.fromkeys((name for name, kind in columns.items() if kind == "bool"), False)
+    return pd.DataFrame([flags | row for row in rows], columns=list(columns)).astype(columns)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images and their boxes, with the columns above, sorted by image_id."""
 
     images: pd.DataFrame
     boxes: pd.DataFrame
+    refused: pd.DataFrame = field(default_factory=partial(build_table, [], REFUSED_COLUMNS))
+    """Boxes that people refused: no oracle adopts them again."""
 
     @property
     def class_names(self) -> list[str]:
         """Names that people gave to boxes of training images; class ids are 1, 2, ... in order."""
         train = self.images.loc[self.images["split"] == "train", "image_id"]
-        boxes = self.boxes[(self.boxes["origin"] == "human")]
+        boxes = self.boxes[(self.boxes["origin"] == HUMAN)]
         return sorted(boxes.loc[is_in(boxes["image_id"], train), "class_name"].unique())
 
     @property
@@ -100,21 +120,44 @@ class Dataset:
             for image_id, width, height in zip(*columns, strict=True)
         ]
 
-    def with_boxes(self, boxes: pd.DataFrame) -> Dataset:
-        """Return this dataset with further boxes."""
-        added = [self.boxes, fill_difficult(boxes)] if len(boxes) else [self.boxes]
-        return Dataset(self.images, pd.concat(added, ignore_index=True))
+    @property
+    def standing(self) -> pd.DataFrame:
+        """The adopted boxes."""
+        return self.boxes[self.boxes["origin"] == ADOPTED]
+
+    def next_version(
+        self, proposed: pd.DataFrame, reviewed: pd.DataFrame, refused: pd.DataFrame
+    ) -> Dataset:
+        """Return the dataset after a round: what is proposed for the images that it judged.
+
+        Images that it did not judge keep their boxes: those in which people have said something.
+
+        Args:
+            proposed: all boxes of the detector that are to stand, with BOX_COLUMNS.
+            reviewed: boxes from people in this round.
+            refused: boxes that people refused in this round.
+        """
+        is_judged = is_in(self.boxes["image_id"], self.candidates["image_id"])
+        boxes = [self.boxes[~is_judged], reviewed, proposed]
+        return Dataset(
+            self.images,
+            pd.concat([table for table in boxes if len(table)], ignore_index=True),
+            pd.concat([self.refused, refused], ignore_index=True).astype(REFUSED_COLUMNS),
+        )
 
     @property
     def training_images(self) -> pd.DataFrame:
-        """Images of the train split, and of the pool once a box was adopted."""
+        """Images of the train split, and of the pool once it has a box."""
         boxed = is_in(self.images["image_id"], self.boxes["image_id"])
         return self.images[self.images["split"].isin(["train", "pool"]) & boxed]
 
     @property
     def candidates(self) -> pd.DataFrame:
-        """Pool images that have no box yet."""
-        boxed = is_in(self.images["image_id"], self.boxes["image_id"])
+        """Pool images that the oracle judges: those without a box from people."""
+        boxed = is_in(
+            self.images["image_id"],
+            self.boxes.loc[self.boxes["origin"].isin([HUMAN, REVIEWED]), "image_id"],
+        )
         return self.images[(self.images["split"] == "pool") & ~boxed]
 
 
@@ -134,24 +177,28 @@ def read_dataset(folder_uri: str) -> Dataset:
         from_parquet(storage.read_bytes(f"{folder_uri}/{name}.parquet"))
         for name in ("images", "boxes")
     )
-    return Dataset(images, fill_difficult(boxes))
+    images, boxes = fill_missing(images, IMAGE_COLUMNS), fill_missing(boxes, BOX_COLUMNS)
+    if not storage.exists(refused := f"{folder_uri}/refused.parquet"):
+        return Dataset(images, boxes)
+    return Dataset(images, boxes, from_parquet(storage.read_bytes(refused)))
 
 
-def fill_difficult(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Return boxes with their column `difficult`, False where a version before it has none."""
-    return boxes if "difficult" in boxes else boxes.assign(difficult=False)
+def fill_missing(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    """Return a table with columns that versions before them do not have: False, else null."""
+    absent = {
+        name: pd.Series(False if kind == "bool" else None, index=table.index, dtype=kind)
+        for name, kind in columns.items()
+        if name not in table
+    }
+    return table.assign(**absent) if absent else table
 
 
 def write_dataset(folder_uri: str, dataset: Dataset) -> None:
-    """Write a dataset version as images.parquet and boxes.parquet."""
+    """Write a dataset version: images.parquet, boxes.parquet, and refused.parquet if there are."""
+    if len(dataset.refused):
+        storage.write_bytes(f"{folder_uri}/refused.parquet", to_parquet(dataset.refused))
     storage.write_bytes(f"{folder_uri}/images.parquet", to_parquet(dataset.images))
     storage.write_bytes(f"{folder_uri}/boxes.parquet", to_parquet(dataset.boxes))
-
-
-def build_table(rows: list[dict[str, object]], columns: dict[str, str]) -> pd.DataFrame:
-    """Return rows as a table with exactly these columns and types, absent values null or False."""
-    flags = dict.fromkeys((name for name, kind in columns.items() if kind == "bool"), False)
-    return pd.DataFrame([flags | row for row in rows], columns=list(columns)).astype(columns)
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from boxloop import storage
-from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, Dataset, from_parquet, is_in
+from boxloop.data.dataset import (
+    BOX_COLUMNS,
+    HUMAN,
+    IMAGE_COLUMNS,
+    Dataset,
+    fill_missing,
+    from_parquet,
+    is_in,
+)
 from boxloop.data.findings import DROPPED, KINDS, SET_ASIDE, Finding, Findings
 from boxloop.data.formats.annotation import Box
 from boxloop.data.near_duplicates import group_near_duplicates
@@ -41,7 +49,7 @@ class Source:
         return pd.DataFrame(sorted(rows), columns=["path", "reason"], dtype="string")
 
 
-def read_source(uri: str, config: DataConfig, *, seed: int) -> Source:
+def read_source(uri: str, config: DataConfig, *, seed: int, hidden_share: float = 0.0) -> Source:
     """Read a folder of images, check every file of it, and deal the images to splits.
 
     An image whose near duplicate is in the test split is set aside from all others, and so on
@@ -51,22 +59,28 @@ def read_source(uri: str, config: DataConfig, *, seed: int) -> Source:
         uri: a local folder or gs://bucket/prefix, laid out as data/folder.py says.
         config: which splits to follow and how to deal the rest.
         seed: of the dealing; listing order plays no part.
+        hidden_share: of the boxed training images, that play the pool.
 
     Raises:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if no experiment can be made of it: no boxes, no pool, nothing held out.
     """
-    source = deal_parts(survey_folder(uri, config, []), config, seed=seed)
+    source = deal_parts(
+        survey_folder(uri, config, []), config, seed=seed, hidden_share=hidden_share
+    )
     if problem := problem_of(source) or _pool_problem(source):
         raise ValueError(problem + _examples(source.set_aside))
     log.info("Read %d images, %d set aside", len(source.dataset.images), len(source.set_aside))
     return source
 
 
-def deal_parts(survey: Survey, config: DataConfig, *, seed: int) -> Source:
+def deal_parts(
+    survey: Survey, config: DataConfig, *, seed: int, hidden_share: float = 0.0
+) -> Source:
     """Return the surveyed images with their splits and boxes, less those that no split can use."""
     findings = list(survey.findings)
     images = _assign(_table(survey, config), survey, config, seed, findings)
+    images = _hide(images, hidden_share, seed)
     source = _build(images, survey, findings)
     if problem := _pool_problem(source):
         return replace(source, findings=(*source.findings, Finding("no_pool", "images", problem)))
@@ -156,6 +170,17 @@ def _assign(
     return _check_labels(images, boxes, place, findings)
 
 
+def _hide(images: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """Put boxed training images that have a label into the pool, their boxes hidden."""
+    images["is_hidden"] = False
+    train = images[(images["split"] == "train") & images["image_label"].notna()]
+    if share > 0 and len(train):
+        is_hidden = deal(train, share, seed=seed, name="hidden", leave=1)
+        images["is_hidden"] = is_hidden.reindex(images.index, fill_value=False)
+        images["split"] = images["split"].mask(images["is_hidden"], "pool")
+    return images
+
+
 def _previous_splits(folder_uri: str | None) -> dict[str, str]:
     if folder_uri is None:
         return {}
@@ -224,8 +249,8 @@ def _box_table(boxes: Boxes) -> pd.DataFrame:
         (image_id, *box) for image_id in sorted(boxes) for box in boxes[image_id]
     )
     table = pd.DataFrame(rows, columns=["image_id", *Box._fields])
-    table = table.assign(origin="human", round=0, score=None, model=None, weight=1.0)
-    return table[list(BOX_COLUMNS)].astype(BOX_COLUMNS)
+    table = table.assign(origin=HUMAN, round=0, score=None, model=None, weight=1.0)
+    return fill_missing(table, BOX_COLUMNS)[list(BOX_COLUMNS)].astype(BOX_COLUMNS)
 
 
 def _costs_data(finding: Finding) -> bool:

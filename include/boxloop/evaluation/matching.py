@@ -6,18 +6,16 @@ section 3.4 and VOCevaldet.m.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from boxloop.data.boxes import iou_of_pairs
+from boxloop.data.pairs import pairs_by_image
 from boxloop.evaluation.results import Array, Results
 
 MIN_IOU = 0.5
 BACKGROUND_IOU = 0.1  # what overlaps nothing by that much is of no object
-PAIRS_AT_ONCE = 500_000  # 70 MB
 
 
 class Pairs(NamedTuple):
@@ -53,28 +51,14 @@ class Matches(NamedTuple):
 
 def overlapping_pairs(results: Results, min_iou: float = BACKGROUND_IOU) -> Pairs:
     """Return all pairs in the same image with at least this IoU."""
+    of_images = results.images, results.truth_images, results.num_images
     parts = [
         Pairs(detections[is_close], truths[is_close], ious[is_close])
-        for detections, truths in _all_pairs(results)
+        for detections, truths in pairs_by_image(*of_images)
         for ious in [iou_of_pairs(results.boxes[detections], results.truth_boxes[truths])]
         for is_close in [ious >= min_iou]
     ]
     return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _all_pairs(results: Results) -> Iterator[tuple[Array, Array]]:
-    """Give detections with the true boxes of their images, a part at a time."""
-    bounds = np.searchsorted(results.truth_images, np.arange(results.num_images + 1))
-    starts, counts = bounds[results.images], np.diff(bounds)[results.images]
-    ends = np.cumsum(counts)
-    num_parts = int(counts.sum()) // PAIRS_AT_ONCE + 1
-    edges = np.searchsorted(ends, np.linspace(0, counts.sum(), num_parts + 1), side="right")
-    edges[0], edges[-1] = 0, len(counts)
-    for first, last in itertools.pairwise(edges):
-        part = counts[first:last]
-        detections = np.repeat(np.arange(first, last), part)
-        before = np.repeat(np.cumsum(part) - part, part)
-        yield detections, starts[detections] + np.arange(len(detections)) - before
 
 
 def match(results: Results, pairs: Pairs) -> Matches:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boxloop.data.dataset import XYXY, fill_difficult
+from boxloop.data.dataset import XYXY
 
 Array = np.ndarray[Any, Any]
 
@@ -67,7 +67,6 @@ def build_results(
     if len(set(image_ids)) < len(image_ids):
         raise ValueError("images: an image_id is there twice, list every image once")
     image_ids = sorted(image_ids)
-    truth = fill_difficult(truth)
     return sort_results(
         num_images=len(image_ids),
         num_classes=len(class_names),
@@ -78,7 +77,7 @@ def build_results(
         truth_images=_numbers(truth["image_id"], image_ids, "truth"),
         truth_classes=_numbers(truth["class_name"], class_names, "truth"),
         truth_boxes=truth[XYXY].to_numpy(float),
-        is_difficult=truth["difficult"].to_numpy(bool),
+        is_difficult=truth.get("difficult", pd.Series(False, truth.index)).to_numpy(bool),
     )
 
 

@@ -1,0 +1,145 @@
+"""The gates that a detection must pass to be adopted, and the reason where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boxloop.data.dataset import ADOPTED, XYXY
+from boxloop.data.pairs import overlapping_pairs
+from boxloop.evaluation.matching import match
+from boxloop.evaluation.matching import overlapping_pairs as overlapping_pairs_of
+from boxloop.evaluation.results import build_results
+from boxloop.oracle.adoptions import SAME_OBJECT
+
+Array = np.ndarray[Any, Any]
+
+NOTHING_DETECTED = "nothing detected"
+OTHER_CLASS = "class is not the image's label"
+LOW_SCORE = "score below the threshold of its class"
+RIVAL = "another class fits the place as well"
+NOT_FIRM = "the box moves when the image is mirrored or made smaller"
+REFUSED = "a person refused this box"
+NOT_BEST = "another box of the image scores higher"
+OVER_CAP = "the round has adopted enough of this class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a detection must be like."""
+
+    thresholds: Mapping[str, float]
+    """Class to the score that it must reach."""
+    min_agreement: float
+    """IoU that its box must keep in the mirrored and the smaller image; 0: not asked."""
+    rival_margin: float | None
+    """How much lower the scores of other classes in its place must be; None: not asked."""
+    keep_score: float
+    """Score at which a box of an earlier round counts as found again."""
+    several: bool
+    """Adopt all of an image that pass, or the best."""
+    is_again: bool
+    """Judge the boxes of earlier rounds anew; else they stand for ever."""
+
+
+def rivalled(detections: pd.DataFrame, margin: float) -> Array:
+    """Say of each detection whether another class lies over it with about its score, or a higher.
+
+    Args:
+        detections: with DETECTION_COLUMNS.
+        margin: how much lower a score must be to be none.
+
+    Returns:
+        Shape (N,), bool.
+    """
+    pairs = overlapping_pairs(detections, detections, min_iou=SAME_OBJECT)
+    classes, _ = pd.factorize(detections["class_name"])
+    scores = detections["score"].to_numpy(float)
+    is_rival = (classes[pairs.first] != classes[pairs.second]) & (
+        scores[pairs.second] > scores[pairs.first] - margin
+    )
+    found = np.zeros(len(detections), bool)
+    found[pairs.first[is_rival]] = True
+    return found
+
+
+def find_faults(detections: pd.DataFrame, rules: Rules) -> pd.Series:
+    """Return what is wrong with each detection whatever its score, ADOPTED where nothing is.
+
+    Args:
+        detections: all of some images, with DETECTION_COLUMNS.
+        rules: to go by.
+    """
+    reason = pd.Series(ADOPTED, index=detections.index, dtype="string")
+    if rules.min_agreement > 0:
+        is_firm = (detections["agreement"] >= rules.min_agreement).fillna(False)
+        reason[~is_firm.to_numpy(bool)] = NOT_FIRM
+    if rules.rival_margin is not None:
+        reason[rivalled(detections, rules.rival_margin)] = RIVAL
+    return reason
+
+
+def find_labelled(
+    detections: pd.DataFrame, truth: pd.DataFrame, class_names: Sequence[str], rules: Rules
+) -> pd.DataFrame:
+    """Return the detections that the oracle would be asked about, and whether they are right.
+
+    In an image whose boxes are known, every class among them is what an image-level label would
+    say. What fails a gate other than the score is left out, and what lies on a difficult box.
+
+    Args:
+        detections: in the validation images, with DETECTION_COLUMNS.
+        truth: their true boxes, with BOX_COLUMNS.
+        class_names: in the order of class ids.
+        rules: to go by, but for the thresholds.
+
+    Returns:
+        A table of class_name, score, is_right; best first.
+    """
+    known = truth[["image_id", "class_name"]].drop_duplicates()
+    fair = detections[(find_faults(detections, rules) == ADOPTED).to_numpy(bool)]
+    own = fair.merge(known, on=["image_id", "class_name"])
+    if not rules.several:
+        own = own.sort_values(["score", *XYXY], ascending=[False, *[True] * 4])
+        own = own.drop_duplicates(["image_id", "class_name"])
+    results = build_results(own, truth, list(known["image_id"].unique()), class_names)
+    matches = match(results, overlapping_pairs_of(results))
+    found = pd.DataFrame(
+        {
+            "class_name": np.array([*class_names], object)[results.classes],
+            "score": results.scores,
+            "is_right": matches.is_right,
+        }
+    )
+    return found[~matches.is_ignored]
+
+
+def pass_gates(detections: pd.DataFrame, refused: pd.DataFrame, rules: Rules) -> pd.Series:
+    """Return for each detection ADOPTED, or the first of the gates that it fails.
+
+    Args:
+        detections: all of some images, with DETECTION_COLUMNS, image_label, and `fault` as
+            `find_faults` returns it.
+        refused: boxes that people refused: image_id, class_name, box.
+        rules: to go by.
+    """
+    reason = detections["fault"].copy()
+    thresholds = detections["class_name"].map(rules.thresholds).astype(float)
+    is_high = (detections["score"] >= thresholds).to_numpy(bool)  # never for unknown classes
+    reason[~is_high] = LOW_SCORE
+    reason[_is_refused(detections, refused)] = REFUSED
+    is_own = (detections["class_name"] == detections["image_label"]).fillna(False)
+    reason[~is_own.to_numpy(bool)] = OTHER_CLASS
+    return reason
+
+
+def _is_refused(detections: pd.DataFrame, refused: pd.DataFrame) -> Array:
+    pairs = overlapping_pairs(detections, refused, min_iou=SAME_OBJECT)
+    names, others = (table["class_name"].to_numpy(object) for table in (detections, refused))
+    found = np.zeros(len(detections), bool)
+    found[pairs.first[names[pairs.first] == others[pairs.second]]] = True
+    return found

@@ -1,0 +1,93 @@
+import numpy as np
+import pandas as pd
+import pytest
+from tests.oracle.pools import detections, place, rules
+
+from boxloop.data.dataset import BOX_COLUMNS, build_table
+from boxloop.oracle.calibration import Calibration, calibrate
+from boxloop.oracle.gates import find_labelled
+
+
+def scored(name: str, right: int, wrong: int, *, score: float) -> pd.DataFrame:
+    """Detections of a class at about a score, so many right and so many wrong."""
+    is_right = [True] * right + [False] * wrong
+    return pd.DataFrame({"class_name": name, "score": score, "is_right": is_right})
+
+
+def made(*parts: pd.DataFrame, target: float = 0.9, min_score: float = 0.25) -> Calibration:
+    return calibrate(pd.concat(parts), ["ace", "king"], target=target, min_score=min_score)
+
+
+def test_a_threshold_is_the_lowest_score_that_keeps_the_target() -> None:
+    high, low = scored("ace", 200, 0, score=0.8), scored("ace", 50, 50, score=0.6)
+    ace = made(high, low).bars[0]
+    assert (ace.threshold, ace.boxes, ace.is_reached) == (0.8, 200, True)
+    assert ace.precision == pytest.approx(1, abs=0.01)
+    assert ace.interval[0] < ace.precision <= ace.interval[1] <= 1
+    lower = made(high, low, target=0.8).bars[0]  # 250 of 300
+    assert (lower.threshold, lower.boxes) == (0.25, 300)
+
+
+def test_a_class_with_many_boxes_goes_by_its_own_and_one_with_few_by_all() -> None:
+    others = scored("ace", 300, 0, score=0.5)
+    many = made(others, scored("king", 20, 80, score=0.5))
+    few = made(others, scored("king", 1, 1, score=0.5))
+    assert not many.bars[1].is_reached
+    assert few.bars[1].is_reached
+    absent = made(others).bars[1]
+    assert (absent.threshold, absent.boxes, absent.is_reached) == (0.25, 0, True)
+
+
+def test_where_the_target_is_out_of_reach_the_best_is_taken_and_said_so() -> None:
+    bar = made(scored("ace", 3, 0, score=0.9), scored("ace", 3, 6, score=0.5), target=0.99).bars[0]
+    assert (bar.threshold, bar.is_reached) == (0.9, False)
+    assert bar.precision == pytest.approx((3 + 10 * 3.5 / 4) / 13)
+
+
+def test_no_validation_detections_at_all_reach_nothing() -> None:
+    nothing = made(scored("ace", 0, 0, score=0.5))
+    assert [(bar.precision, bar.is_reached) for bar in nothing.bars] == [(0.5, False)] * 2
+    assert [bar.threshold for bar in nothing.bars] == [0.25, 0.25]
+    assert nothing.probability(np.array([0.9])) == pytest.approx(0.5, abs=0.5)
+
+
+def test_the_probability_never_falls_and_follows_the_shares() -> None:
+    parts = [scored("ace", 90, 10, score=0.8), scored("king", 20, 80, score=0.3)]
+    calibration = made(*parts)
+    assert calibration.probability(np.array([0.3, 0.8])) == pytest.approx([0.2, 0.9], abs=0.01)
+    grid = calibration.probability(np.linspace(0, 1, 101))
+    assert (np.diff(grid) >= 0).all()
+    assert 0 <= grid.min() <= grid.max() <= 1
+
+
+def test_validation_boxes_say_what_an_image_level_label_would() -> None:
+    truth = build_table(
+        [
+            {"image_id": image, "class_name": name, "difficult": name == "queen", **place(x)}
+            | {"round": 0}
+            for image, name, x in [("v", "ace", 0), ("v", "king", 50), ("w", "queen", 0)]
+        ],
+        BOX_COLUMNS,
+    )
+    found = detections(
+        ("v", "ace", 0.9, 1),  # right
+        ("v", "ace", 0.8, 0),  # the same object again
+        ("v", "king", 0.7, 20),  # beside it
+        ("v", "queen", 0.6, 50),  # no class of this image, and no rival: too weak for that
+        ("v", "king", 0.75, 50),  # right
+        ("w", "queen", 0.5, 0),  # difficult
+        ("w", "ace", 0.99, 70),  # no class of this image
+    )
+    names = ["ace", "king", "queen"]
+    labelled = find_labelled(found, truth, names, rules())
+    assert labelled.to_numpy().tolist() == [
+        ["ace", 0.9, True],
+        ["ace", 0.8, False],
+        ["king", 0.75, True],
+        ["king", 0.7, False],
+    ]
+    best = find_labelled(found, truth, names, rules(several=False))
+    assert best.to_numpy().tolist() == [["ace", 0.9, True], ["king", 0.75, True]]
+    rival = detections(("v", "ace", 0.9, 1), ("v", "king", 0.85, 1))
+    assert find_labelled(rival, truth, names, rules())["class_name"].tolist() == []
+    assert find_labelled(found[:0], truth, names, rules()).empty
