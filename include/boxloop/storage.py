@@ -64,6 +64,28 @@ def read_bytes(uri: str) -> bytes:
         raise FileNotFoundError(f"{uri} does not exist") from error
 
 
+def read_start(uri: str, num_bytes: int) -> bytes:
+    """Return the first bytes of an object that may be huge, all of a smaller one.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    if not is_remote(uri):
+        with open(uri, "rb", buffering=0) as file:
+            return file.read(num_bytes)
+    from google.api_core.exceptions import NotFound
+
+    bucket, key = _bucket(uri)
+    blob = bucket.get_blob(key)
+    try:
+        if blob is None or not blob.size:
+            return read_bytes(uri)
+        data: bytes = blob.download_as_bytes(end=num_bytes - 1, checksum=None)
+        return data
+    except NotFound as error:
+        raise FileNotFoundError(f"{uri} does not exist") from error
+
+
 def write_bytes(uri: str, data: bytes) -> None:
     """Write an object whole; one that is there is replaced."""
     if is_remote(uri):

@@ -1,0 +1,135 @@
+"""What people decided about a review queue, and what follows from it for the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import pandas as pd
+
+from boxloop.data.dataset import BOX_COLUMNS, REVIEWED, XYXY, build_table
+from boxloop.oracle.answers import (
+    ACCEPT,
+    ACTIONS,
+    CORRECT,
+    DRAW,
+    REJECT,
+    SKIP,
+    UNDO,
+    VERIFY,
+    Decision,
+    Questions,
+    parse_answer,
+)
+
+__all__ = [
+    "ACCEPT",
+    "ACTIONS",
+    "CORRECT",
+    "DRAW",
+    "REFUSED_COLUMNS",
+    "REJECT",
+    "SKIP",
+    "UNDO",
+    "VERIFY",
+    "Decision",
+    "parse_decision",
+    "refused_boxes",
+    "reviewed_boxes",
+    "standing",
+]
+
+REVIEW = "review"  # the mode of boxes that people gave
+REFUSED_COLUMNS = {name: BOX_COLUMNS[name] for name in ("image_id", "class_name", *XYXY)} | {
+    "round": "int32",
+    "author": "string",
+}
+
+
+def parse_decision(
+    data: bytes,
+    *,
+    queue: pd.DataFrame,
+    images: pd.DataFrame,
+    class_names: Collection[str],
+    round_number: int,
+) -> Decision:
+    """Return the decision in a JSON object that nobody vouches for.
+
+    Args:
+        data: its bytes.
+        queue: what was asked, with QUEUE_COLUMNS.
+        images: image_id, width and height of the images in the queue.
+        class_names: those of the label map.
+        round_number: the round that asks.
+
+    Raises:
+        ValueError: if it cannot be read, is of another round, of an image that is not asked
+            about, of a class that is unknown, or has a box that is empty or not in the image.
+    """
+    return parse_answer(data, Questions.of(queue, images, class_names, round_number))
+
+
+def standing(decisions: Iterable[Decision]) -> list[Decision]:
+    """Return the decision that counts of each image: the newest that was not taken back.
+
+    Args:
+        decisions: in any order; the names of their files tell when they came. Those without a
+            name come as they are given.
+
+    Returns:
+        At most one an image, sorted by image_id; skips too.
+    """
+    stacks: dict[str, list[Decision]] = {}
+    for decision in sorted(decisions, key=lambda one: one.name):
+        stack = stacks.setdefault(decision.image_id, [])
+        if decision.action != UNDO:
+            stack.append(decision)
+        elif stack:
+            stack.pop()
+    return [stacks[image_id][-1] for image_id in sorted(stacks) if stacks[image_id]]
+
+
+def reviewed_boxes(standing: Iterable[Decision], round_number: int) -> pd.DataFrame:
+    """Return what people accepted, mended or drew as boxes for the next dataset version.
+
+    Args:
+        standing: as `standing` returns them.
+        round_number: the round that asked.
+
+    Returns:
+        A table with BOX_COLUMNS, in the order of the decisions.
+    """
+    rows: list[dict[str, object]] = [
+        {
+            "image_id": decision.image_id,
+            **box._asdict(),
+            "origin": REVIEWED,
+            "round": round_number,
+            "weight": 1.0,
+            "author": decision.author,
+            "mode": REVIEW,
+            "reason": _reason(decision),
+        }
+        for decision in standing
+        if decision.action in (ACCEPT, CORRECT)
+        for box in decision.boxes
+    ]
+    return build_table(rows, BOX_COLUMNS)
+
+
+def refused_boxes(standing: Iterable[Decision], queue: pd.DataFrame) -> pd.DataFrame:
+    """Return the proposed boxes that people rejected: image_id, class_name, box, round, author."""
+    rejected = [decision for decision in standing if decision.action == REJECT]
+    said = pd.DataFrame(
+        [(one.image_id, one.round, one.author) for one in rejected],
+        columns=["image_id", "round", "author"],
+    ).astype({name: REFUSED_COLUMNS[name] for name in ("image_id", "round", "author")})
+    proposed = queue.dropna(subset=["class_name", *XYXY])[["image_id", "class_name", *XYXY]]
+    refused = said.merge(proposed, on="image_id")
+    return refused[list(REFUSED_COLUMNS)].astype(REFUSED_COLUMNS)
+
+
+def _reason(decision: Decision) -> str:
+    if decision.action == ACCEPT:
+        return "accepted"
+    return "drawn" if decision.asked == DRAW else "corrected"
