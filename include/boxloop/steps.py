@@ -179,7 +179,9 @@ def match_labels(run: Run, round_number: int) -> Value:
         detections, adopted, doubt_score=experiment.oracle.doubt_score, **origin
     )
     storage.write_bytes(run.adoptions(round_number), to_parquet(adoptions))
-    storage.write_bytes(run.proposed_boxes(round_number), to_parquet(pd.concat([adopted, doubtful])))
+    storage.write_bytes(
+        run.proposed_boxes(round_number), to_parquet(pd.concat([adopted, doubtful]))
+    )
     rejected = adoptions.loc[~adoptions["is_adopted"], "reason"].value_counts()
     return {
         "candidates": len(adoptions),
