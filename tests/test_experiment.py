@@ -134,3 +134,12 @@ def test_settings_cannot_be_changed_later(path: str) -> None:
     experiment: Experiment = read_experiment(path)
     with pytest.raises(dataclasses.FrozenInstanceError):
         experiment.rounds = 3  # type: ignore[misc]
+
+
+def test_settings_from_before_judges_had_one_are_read() -> None:
+    old = {"oracle.mode": "none", "predict.agreement": True}
+    experiment = read_experiment("tests/data/micro.yaml", old)
+    assert (experiment.oracle.by, experiment.oracle.mode) == ("none", "study")
+    assert read_experiment("tests/data/micro.yaml", {"oracle.mode": "label_match"}).oracle == (
+        read_experiment("tests/data/micro.yaml", {"oracle.mode": "study"}).oracle
+    )

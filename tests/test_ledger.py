@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,16 +9,19 @@ from boxloop.ledger import (
     ROUND_TASKS,
     Value,
     check_previous_round,
+    finished_rounds,
+    parent_digest,
     run_once,
     shard_values,
     task_value,
+    why_stopped,
 )
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     run = Run.of(str(tmp_path), "a")
-    storage.write_bytes(run.experiment, b"rounds: 2\n")
+    storage.write_bytes(run.experiment, b"name: a\nseed: 2\n")
     return run
 
 
@@ -53,7 +57,7 @@ def test_a_change_upstream_reaches_every_task(run: Run) -> None:
     calls: list[str] = []
     for name in ("parse_annotations", "write_tfrecords", "train"):
         do(run, name, calls)
-    storage.write_bytes(run.experiment, b"rounds: 3\n")
+    storage.write_bytes(run.experiment, b"name: a\nseed: 3\n")
     for name in ("parse_annotations", "write_tfrecords", "train"):
         do(run, name, calls)
     assert calls == ["parse_annotations", "write_tfrecords", "train"] * 2
@@ -98,15 +102,55 @@ def test_all_shards_must_be_there(run: Run) -> None:
     assert shard_values(run.uri, 1) == [{"value": 1}, {"value": 2}]
 
 
+def finish(run: Run, number: int, **figures: Any) -> None:
+    """Leave behind a round that nothing stops, but for the figures given."""
+    usual = {"round": number, "pool": 9, "training_images": 100, "adopted": 50}
+    parent = {"parent_digest": parent_digest(run, number)}
+    storage.write_json(run.summary(number), usual | parent | figures)
+
+
+def settings(run: Run, **rules: Any) -> None:
+    model = {"name": "tiny", "experiment": "x", "task": "RetinaNet", "input_size": [64, 64]}
+    content = {"name": "a", "model": model, "data": {"uri": "/data"}, "stop": rules}
+    storage.write_json(run.experiment, content)
+
+
 def test_the_chain_of_rounds_is_checked(run: Run) -> None:
+    settings(run)
     assert check_previous_round(run.uri, 1) is None
     with pytest.raises(ValueError, match="round 1 has no summary"):
         check_previous_round(run.uri, 2)
-    storage.write_json(run.summary(1), {"parent_digest": None, "stop": None})
-    parent = storage.digest(run.summary(1))
-    storage.write_json(run.summary(2), {"parent_digest": parent, "stop": "enough"})
+    finish(run, 1)
+    finish(run, 2)
     assert check_previous_round(run.uri, 2) is None
-    assert check_previous_round(run.uri, 3) == "enough"
-    storage.write_json(run.summary(1), {"parent_digest": None, "stop": None, "adopted": 1})
+    assert check_previous_round(run.uri, 3) is None
+    finish(run, 1, adopted=51)
     with pytest.raises(ValueError, match="round 2 was built on another round 1"):
         check_previous_round(run.uri, 3)
+
+
+def test_the_reason_to_stop_follows_the_settings_as_they_are(run: Run) -> None:
+    finish(run, 1)
+    finish(run, 2, adopted=1)
+    settings(run)
+    assert "stop.adoption_rate" in str(check_previous_round(run.uri, 3))
+    assert "stop.adoption_rate" in str(why_stopped(run, 2))
+    settings(run, adoption_rate=0.01)
+    assert check_previous_round(run.uri, 3) is None
+
+
+def test_a_finished_round_is_never_stopped(run: Run) -> None:
+    for number, adopted in ((1, 50), (2, 0), (3, 50)):
+        finish(run, number, adopted=adopted)
+    settings(run)
+    assert check_previous_round(run.uri, 3) is None
+    assert check_previous_round(run.uri, 4) is None
+    assert finished_rounds(run) == 3
+
+
+def test_other_rounds_and_rules_undo_nothing(run: Run) -> None:
+    calls: list[str] = []
+    do(run, "parse_annotations", calls)
+    storage.write_bytes(run.experiment, b"name: a\nseed: 2\nrounds: 9\nstop: {images: 9}\n")
+    do(run, "parse_annotations", calls)
+    assert calls == ["parse_annotations"]

@@ -16,11 +16,15 @@ from typing import Any
 import yaml
 
 from boxloop import storage
+from boxloop.oracle_settings import LABELS, NOBODY, STUDY
 from boxloop.settings import DataConfig, Experiment
 from boxloop.train_settings import ModelConfig
 from boxloop.zoo import MODELS, find_model
 
 CONFIGS = MODELS.parent
+_OLD_MODES = {"label_match": LABELS, "none": NOBODY}
+CHANGEABLE = ("rounds", "stop")
+"""Settings that say how far a run goes, and nothing about any of its rounds."""
 
 
 def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -44,8 +48,7 @@ def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Exp
         settings["model"] = _model_settings(settings["model"])
     for name, value in given.items():
         _lay_over(settings, name, value)
-    experiment: Experiment = _build(Experiment, settings, "")
-    return experiment
+    return _build_experiment(settings)
 
 
 def read_model(name: str) -> ModelConfig:
@@ -85,9 +88,60 @@ def experiment_yaml(experiment: Experiment) -> bytes:
     return yaml.safe_dump(dataclasses.asdict(experiment), sort_keys=False).encode()
 
 
+def fixed_settings(data: bytes) -> dict[str, Any]:
+    """Return what a run's experiment.yaml says of all settings that its rounds hang on.
+
+    How many rounds there are, and what ends a run, may change once rounds are finished.
+    """
+    settings = yaml.safe_load(data)
+    return {name: value for name, value in settings.items() if name not in CHANGEABLE}
+
+
+def changed_yaml(data: bytes, experiment: Experiment) -> bytes:
+    """Return a run's experiment.yaml with the changeable settings of an experiment.
+
+    All others stay as they are written, also those that a newer version would write out.
+
+    Raises:
+        ValueError: if one of them is another in the experiment; says which.
+    """
+    settings = yaml.safe_load(data)
+    before = _build_experiment(settings)
+    for field in dataclasses.fields(Experiment):
+        old, new = getattr(before, field.name), getattr(experiment, field.name)
+        if field.name not in CHANGEABLE and old != new:
+            raise ValueError(f"its {_first_difference(old, new, field.name)}")
+    new_settings = dataclasses.asdict(experiment)
+    settings |= {name: new_settings[name] for name in CHANGEABLE}
+    return yaml.safe_dump(settings, sort_keys=False).encode()
+
+
 def default_root() -> str:
     """Return the artifact root of commands that name none: $BOXLOOP_ROOT, else .boxloop."""
     return os.environ.get("BOXLOOP_ROOT") or str(CONFIGS.parent / ".boxloop")
+
+
+def _first_difference(old: Any, new: Any, name: str) -> str:
+    """Name the first setting that differs, with both values."""
+    if dataclasses.is_dataclass(old) and type(old) is type(new):
+        for field in dataclasses.fields(old):
+            pair = getattr(old, field.name), getattr(new, field.name)
+            if pair[0] != pair[1]:
+                return _first_difference(*pair, f"{name}.{field.name}")
+    return f"{name} is {old!r}, not {new!r}"
+
+
+def _build_experiment(settings: dict[str, Any]) -> Experiment:
+    """Build an experiment, also from the experiment.yaml of a run before judges had a setting."""
+    oracle, predict = settings.get("oracle"), settings.get("predict")
+    if isinstance(oracle, dict) and oracle.get("mode") in _OLD_MODES and "by" not in oracle:
+        oracle = oracle | {"by": _OLD_MODES[oracle["mode"]], "mode": STUDY}
+        settings = settings | {"oracle": oracle}
+    if isinstance(predict, dict) and "agreement" in predict:  # now oracle.min_agreement asks
+        predict = {name: value for name, value in predict.items() if name != "agreement"}
+        settings = settings | {"predict": predict}
+    experiment: Experiment = _build(Experiment, settings, "")
+    return experiment
 
 
 def _model_settings(name: str) -> dict[str, Any]:

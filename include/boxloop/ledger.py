@@ -16,6 +16,8 @@ from typing import Any
 
 from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.experiment import fixed_settings, read_experiment
+from boxloop.oracle.stopping import reason_to_stop
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,9 @@ def shard_values(run_uri: str, round_number: int) -> list[Value]:
 def check_previous_round(run_uri: str, round_number: int) -> str | None:
     """Return why the experiment has stopped before this round, or None where it goes on.
 
+    The rules are those of the settings as they are now. A round that is finished stays so,
+    whatever the rules have become.
+
     Raises:
         ValueError: if an earlier round has not finished, or is not the one that the round after
             it was built on.
@@ -112,10 +117,24 @@ def check_previous_round(run_uri: str, round_number: int) -> str | None:
                 f"round {number} was built on another round {number - 1} than the one that is "
                 f"there: clear the tasks of round {number} and run it again"
             )
-    if round_number == 1:
+    if round_number == 1 or storage.exists(run.summary(round_number)):
         return None
-    stop = storage.read_json(run.summary(round_number - 1))["stop"]
-    return None if stop is None else str(stop)
+    return why_stopped(run, round_number - 1)
+
+
+def why_stopped(run: Run, last_round: int) -> str | None:
+    """Return why the experiment stops after a finished round, or None where it goes on."""
+    experiment = read_experiment(run.experiment)
+    summaries = [storage.read_json(run.summary(n)) for n in range(1, last_round + 1)]
+    return reason_to_stop(summaries, experiment.stop, by=experiment.oracle.by)
+
+
+def finished_rounds(run: Run) -> int:
+    """Return how many rounds are finished, one after the other from the first."""
+    number = 0
+    while storage.exists(run.summary(number + 1)):
+        number += 1
+    return number
 
 
 def round_seconds(run: Run, round_number: int) -> float:
@@ -133,7 +152,8 @@ def parent_digest(run: Run, round_number: int) -> str | None:
 def _fingerprint(run: Run, round_number: int, name: str) -> str:
     """Digest all that decides a task's result: the markers of its upstream, or the settings.
 
-    Markers carry fingerprints of their own, so a change anywhere upstream reaches every task.
+    How many rounds there are to be decides nothing, so that rounds can be added. Markers carry
+    fingerprints of their own, so a change anywhere upstream reaches every task.
     """
     inputs: list[Any] = []
     for task in UPSTREAM[name.partition("-")[0]]:
@@ -141,7 +161,7 @@ def _fingerprint(run: Run, round_number: int, name: str) -> str:
     if not inputs and round_number > 1:
         inputs = _markers(run, round_number - 1, ROUND_TASKS[-1])
     elif not inputs:
-        inputs = [storage.digest(run.experiment)]
+        inputs = [fixed_settings(storage.read_bytes(run.experiment))]
     return hashlib.sha256(json.dumps([name, inputs], sort_keys=True).encode()).hexdigest()
 
 

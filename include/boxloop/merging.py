@@ -28,7 +28,7 @@ def merge(run: Run, round_number: int) -> Value:
     which decisions count.
     """
     from boxloop.data.dataset import read_dataset, write_dataset
-    from boxloop.oracle.growth import growth_text
+    from boxloop.oracle.growth_text import growth_text
 
     experiment, dataset = read_experiment(run.experiment), read_dataset(run.dataset(round_number))
     people = _hear_people(run, round_number)
@@ -74,17 +74,17 @@ def _hear_people(run: Run, round_number: int) -> People:
     if not task_value("match_labels", run.uri, round_number)["review_items"]:
         tables = build_table([], BOX_COLUMNS), build_table([], REFUSED_COLUMNS)
         return People(*tables, (), nothing)
-    closed = review.close(run, round_number)
+    decisions, told = review.close(run, round_number), review.progress(run, round_number)
     queue = from_parquet(storage.read_bytes(run.queue(round_number)))
-    reviewed = reviewed_boxes(closed.standing, round_number)
-    refused = refused_boxes(closed.standing, queue)
+    reviewed = reviewed_boxes(decisions, round_number)
+    refused = refused_boxes(decisions, queue)
     counts = {
         "reviewed": len(reviewed),
         "refused": len(refused),
-        "human_seconds": closed.seconds,
-        "decisions_set_aside": closed.set_aside,
+        "human_seconds": told["seconds"],
+        "decisions_set_aside": told["set_aside"],
     }
-    whole = [one.image_id for one in closed.standing if one.action == CORRECT]
+    whole = [one.image_id for one in decisions if one.action == CORRECT]
     return People(reviewed, refused, whole, counts)
 
 
@@ -112,8 +112,8 @@ def _grown(run: Run, round_number: int, dataset: Dataset, merged: Dataset) -> di
     )
     earlier = run.adoptions(round_number - 1)
     previous = from_parquet(storage.read_bytes(earlier)) if round_number > 1 else None
-    boxes = [version.boxes_in(version.training_images) for version in (dataset, merged)]
-    growth = growth_rows(*boxes, adoptions, truth, dataset.class_names)
+    before, after = (version.boxes_in(version.training_images) for version in (dataset, merged))
+    growth = growth_rows(before, after, adoptions, truth, dataset.class_names)
     return {
         "agreement": agreement(adoptions, previous),
         "growth": growth,

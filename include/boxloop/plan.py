@@ -9,7 +9,8 @@ from typing import Any
 
 from boxloop import pretrained, storage
 from boxloop.artifacts import Run
-from boxloop.experiment import experiment_yaml, read_experiment
+from boxloop.experiment import CHANGEABLE, changed_yaml, experiment_yaml, read_experiment
+from boxloop.ledger import finished_rounds
 from boxloop.settings import Experiment
 
 
@@ -18,6 +19,8 @@ def plan_rounds(
 ) -> list[dict[str, Any]]:
     """Check the settings, prepare the run's folder, and return one spec per round.
 
+    A run that is there already may be given more rounds and other rules to stop by.
+
     Args:
         experiment_uri: the experiment file.
         root: the artifact root, a folder or gs://bucket/prefix.
@@ -25,7 +28,8 @@ def plan_rounds(
         overrides: dotted setting to value, laid over the file; None changes nothing.
 
     Raises:
-        ValueError: if a setting is wrong, or the run exists with other settings.
+        ValueError: if a setting is wrong, the run exists with other settings, or has finished more
+            rounds than are asked for.
         FileNotFoundError: if there is no experiment file or no data folder.
     """
     root = storage.absolute(root)
@@ -34,11 +38,27 @@ def plan_rounds(
     pretrained.check(experiment.model, experiment.train.start)
     model = pretrained.with_absolute_paths(experiment.model)
     experiment = locate_data(dataclasses.replace(experiment, model=model), root)
-    settings = experiment_yaml(experiment)
-    if storage.exists(run.experiment) and storage.read_bytes(run.experiment) != settings:
-        raise ValueError(f"{run.uri} holds a run with other settings: choose another experiment id")
-    storage.write_bytes(run.experiment, settings)
+    storage.write_bytes(run.experiment, _settings(run, experiment))
     return [{"run_uri": run.uri, "round_number": n} for n in range(1, experiment.rounds + 1)]
+
+
+def _settings(run: Run, experiment: Experiment) -> bytes:
+    """Return the run's settings, those of a run that is there already changed where they may be."""
+    if not storage.exists(run.experiment):
+        return experiment_yaml(experiment)
+    if (done := finished_rounds(run)) > experiment.rounds:
+        raise ValueError(
+            f"{run.uri} has {done} finished rounds, more than rounds: {experiment.rounds}; ask for "
+            f"{done} or more, or undo some: boxloop rollback {run.uri} --round "
+            f"{experiment.rounds + 1}"
+        )
+    try:
+        return changed_yaml(storage.read_bytes(run.experiment), experiment)
+    except ValueError as error:
+        raise ValueError(
+            f"{run.uri} holds a run with other settings: {error}; choose another experiment id "
+            f"(only {' and '.join(CHANGEABLE)} may change)"
+        ) from error
 
 
 def locate_data(experiment: Experiment, root: str) -> Experiment:

@@ -38,8 +38,9 @@ WHERE = {
 }
 
 
-def write_summary(run: Run, number: int, *, parent: str | None, stop: str | None = None) -> str:
-    storage.write_json(run.summary(number), {"parent_digest": parent, "stop": stop})
+def write_summary(run: Run, number: int, *, parent: str | None, pool: int = 9) -> str:
+    summary = {"round": number, "parent_digest": parent, "pool": pool}
+    storage.write_json(run.summary(number), summary)
     return storage.digest(run.summary(number))
 
 
@@ -47,6 +48,8 @@ def write_summary(run: Run, number: int, *, parent: str | None, stop: str | None
 def run(tmp_path: Path) -> Run:
     """A run of two finished rounds that fit together."""
     run = Run(str(tmp_path))
+    model = {"name": "tiny", "experiment": "x", "task": "RetinaNet", "input_size": [64, 64]}
+    storage.write_json(run.experiment, {"name": "a", "model": model, "data": {"uri": "/data"}})
     write_summary(run, 2, parent=write_summary(run, 1, parent=None))
     return run
 
@@ -161,8 +164,8 @@ def test_it_skips_after_a_skipped_round(run: Run, airflow: dict[str, str | None]
 
 
 def test_it_skips_where_the_experiment_has_stopped(run: Run) -> None:
-    write_summary(run, 2, parent=storage.digest(run.summary(1)), stop="nothing was adopted")
-    with pytest.raises(AirflowSkipException, match="nothing was adopted"):
+    write_summary(run, 2, parent=storage.digest(run.summary(1)), pool=0)
+    with pytest.raises(AirflowSkipException, match="stopped early: every image of the pool has"):
         gate(run).resume({}, {"verdict": GO})
 
 
@@ -173,7 +176,7 @@ def test_success_in_airflow_does_not_stand_in_for_the_data(run: Run) -> None:
 
 
 def test_it_fails_where_the_rounds_do_not_follow_from_one_another(run: Run) -> None:
-    write_summary(run, 1, parent=None, stop="made anew")
+    write_summary(run, 1, parent=None, pool=8)
     with pytest.raises(AirflowFailException, match="built on another round 1"):
         gate(run).resume({}, {"verdict": GO})
 

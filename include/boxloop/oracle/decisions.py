@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 import pandas as pd
 
-from boxloop.data.dataset import BOX_COLUMNS, REVIEWED, XYXY, build_table
+from boxloop.data.dataset import BOX_COLUMNS, REFUSED_COLUMNS, REVIEWED, XYXY, build_table
 from boxloop.oracle.answers import (
     ACCEPT,
     ACTIONS,
@@ -39,10 +39,6 @@ __all__ = [
 ]
 
 REVIEW = "review"  # the mode of boxes that people gave
-REFUSED_COLUMNS = {name: BOX_COLUMNS[name] for name in ("image_id", "class_name", *XYXY)} | {
-    "round": "int32",
-    "author": "string",
-}
 
 
 def parse_decision(
