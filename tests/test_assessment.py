@@ -56,7 +56,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a round that finds every object of the images that it can read."""
 
-    def detect(_: object, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    def detect(_: object, images: pd.DataFrame, **__: bool) -> tuple[pd.DataFrame, dict[str, str]]:
         readable = [image_id for image_id in images["image_id"] if image_id not in unreadable]
         found = [row(image_id, score) for image_id in readable]
         lost = {image_id: "gone" for image_id in images["image_id"] if image_id in unreadable}

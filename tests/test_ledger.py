@@ -70,7 +70,7 @@ def test_a_task_builds_on_its_upstream_only(run: Run) -> None:
     assert calls[3:] == ["export", "evaluate"]  # export waits for no evaluation, and heeds none
 
 
-def test_a_new_evaluation_is_merged_anew(run: Run) -> None:
+def test_a_new_evaluation_is_judged_and_merged_anew(run: Run) -> None:
     calls: list[str] = []
     for name in ROUND_TASKS:
         do(run, "predict-00000-of-00001" if name == "predict" else name, calls)
@@ -78,7 +78,7 @@ def test_a_new_evaluation_is_merged_anew(run: Run) -> None:
     storage.write_json(run.marker(1, "evaluate"), {**marker, "value": {"map50": 0.5}})
     do(run, "match_labels", calls)
     do(run, "merge", calls)
-    assert calls[len(ROUND_TASKS) :] == ["merge"]
+    assert calls[len(ROUND_TASKS) :] == ["match_labels", "merge"]
 
 
 def test_a_round_follows_from_the_round_before(run: Run) -> None:

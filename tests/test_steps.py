@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,25 @@ def pretend(run: Run, round_number: int, name: str, value: dict[str, Any]) -> No
     run_once(run, round_number, name, lambda: value, started=0.0)
 
 
-def run_round(run: Run, round_number: int, detections: pd.DataFrame) -> dict[str, Any]:
+def run_round(
+    run: Run,
+    round_number: int,
+    detections: pd.DataFrame,
+    unreadable: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     for task in ("parse_annotations", "write_tfrecords"):
         steps.run_task(task, run.uri, round_number)
     pretend(run, round_number, "train", {})
     pretend(run, round_number, "export", {})
+    nothing = to_parquet(build_table([], DETECTION_COLUMNS))
+    storage.write_bytes(run.validation_detections(round_number), nothing)
     pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
     parts = detections.iloc[:2], detections.iloc[2:]
     uris = [run.detections(round_number, 0, 1, number, "digest") for number in (1, 2)]
     for uri, part in zip(uris, parts, strict=True):
         storage.write_bytes(uri, to_parquet(part))
-    shard = {"detections_uris": uris, "images": 24, "unreadable": {"x.jpg": "it is a folder"}}
+    unreadable = {"x.jpg": "it is a folder"} if unreadable is None else {**unreadable}
+    shard = {"detections_uris": uris, "images": 24, "unreadable": unreadable}
     pretend(run, round_number, "predict-00000-of-00001", shard)
     steps.run_task("match_labels", run.uri, round_number)
     return steps.run_task("merge", run.uri, round_number)
@@ -123,7 +132,7 @@ def test_the_settings_of_an_older_version_stay_as_they_are_written(root: Path, r
     pretend(run, 1, "parse_annotations", {"done": 1})
     plan(root, run_id, **{"rounds": 4, "oracle.mode": "study"})
     kept = yaml.safe_load(storage.read_bytes(run.experiment))
-    assert kept.pop("stop")["adoption_rate"] == 0.02
+    assert kept.pop("stop")["adoption_rate"] == 0
     assert kept == old | {"rounds": 4}
     assert steps.finished_value(run, 1, "parse_annotations") == {"done": 1}
 
@@ -142,7 +151,7 @@ def test_a_later_round_writes_only_what_was_adopted(root: Path, run_id: str) -> 
     run = plan(root, run_id)
     steps.run_task("parse_annotations", run.uri, 1)
     first = run_round(run, 1, right_detections(run, 3))
-    assert (first["training_images"], first["adopted"], first["candidates"]) == (16, 3, 24)
+    assert (first["training_images"], first["adopted"], first["pool"]) == (16, 3, 24)
     assert first["rejected"] == {"nothing detected": 21}
     assert first["unreadable"] == {"x.jpg": "it is a folder"}
     for task in ("parse_annotations", "write_tfrecords"):
@@ -154,15 +163,58 @@ def test_a_later_round_writes_only_what_was_adopted(root: Path, run_id: str) -> 
     assert adopted["image_id"].tolist() == right_detections(run, 3)["image_id"].tolist()
 
 
-def test_an_adopted_image_is_never_a_candidate_again(root: Path, run_id: str) -> None:
-    run = plan(root, run_id)
+def test_what_was_adopted_is_judged_again(root: Path, run_id: str) -> None:
+    run = plan(root, run_id, **{"stop.adoption_rate": 0.02})
     steps.run_task("parse_annotations", run.uri, 1)
     detections = right_detections(run, 24)
-    assert run_round(run, 1, detections)["stop"] is None
-    second = run_round(run, 2, detections)
-    assert (second["candidates"], second["adopted"]) == (0, 0)
-    assert second["stop"] == "every image of the pool has a box"
-    assert "every image of the pool has a box" in str(steps.check_previous_round(run.uri, 3))
+    run_round(run, 1, detections.head(20))
+    second = run_round(run, 2, detections[10:])
+    counts = [second[name] for name in ("pool", "adopted", "kept", "moved", "withdrawn")]
+    assert counts == [24, 4, 10, 0, 10]
+    assert second["rejected"] == {"nothing detected": 10}
+    boxes = read_dataset(run.dataset(3)).standing
+    assert boxes["round"].tolist() == [1] * 10 + [2] * 4
+    assert steps.check_previous_round(run.uri, 3) is None  # 4 of 36 images
+    third = run_round(run, 3, detections[10:])
+    assert (third["adopted"], third["kept"], third["agreement"]) == (0, 14, 1.0)
+    assert "stop.adoption_rate" in str(steps.check_previous_round(run.uri, 4))
+
+
+def test_by_the_study_s_rule_an_adopted_image_is_not_looked_at_again(
+    root: Path, run_id: str
+) -> None:
+    run = plan(root, run_id, **{"oracle.mode": "study"})
+    steps.run_task("parse_annotations", run.uri, 1)
+    run_round(run, 1, right_detections(run, 24))
+    steps.run_task("parse_annotations", run.uri, 2)
+    for name in ("write_tfrecords", "train", "export"):
+        pretend(run, 2, name, {})
+    assert steps.run_task("predict", run.uri, 2)["images"] == 0
+    second = run_round(run, 2, right_detections(run, 0))
+    assert (second["adopted"], second["kept"], second["withdrawn"]) == (0, 24, 0)
+
+
+def test_an_image_that_cannot_be_read_keeps_its_box(root: Path, run_id: str) -> None:
+    run = plan(root, run_id)
+    steps.run_task("parse_annotations", run.uri, 1)
+    detections = right_detections(run, 2)
+    run_round(run, 1, detections)
+    lost = str(detections["image_id"][0])
+    second = run_round(run, 2, detections[1:], unreadable={lost: "it is a folder"})
+    assert (second["kept"], second["withdrawn"]) == (2, 0)
+
+
+def test_a_fifth_of_the_boxed_images_can_play_the_pool(root: Path, run_id: str) -> None:
+    run = plan(root, run_id, **{"oracle.hidden_share": 0.25})
+    counts = steps.run_task("parse_annotations", run.uri, 1)["splits"]
+    assert 2 <= counts["pool"] - 24 == 16 - counts["train"] <= 8
+    dataset = read_dataset(run.dataset(1))
+    hidden = dataset.images[dataset.images["is_hidden"]]
+    assert set(hidden["split"]) == {"pool"}
+    assert not dataset.boxes["image_id"].isin(hidden["image_id"]).any()
+    truth = from_parquet(storage.read_bytes(run.truth))
+    assert set(hidden["image_id"]) <= set(truth["image_id"])
+    assert set(dataset.class_names) == set(truth["class_name"])
 
 
 def test_without_an_oracle_nothing_joins_and_nothing_stops(root: Path, run_id: str) -> None:
@@ -173,7 +225,8 @@ def test_without_an_oracle_nothing_joins_and_nothing_stops(root: Path, run_id: s
     for name in ("write_tfrecords", "train", "export", "evaluate"):
         pretend(run, 2, name, {})
     assert steps.run_task("predict", run.uri, 2)["images"] == 0
-    assert (summary["candidates"], summary["adopted"], summary["stop"]) == (0, 0, None)
+    assert (summary["pool"], summary["adopted"]) == (0, 0)
+    assert steps.check_previous_round(run.uri, 2) is None
 
 
 def test_the_truth_of_the_pool_stays_out_of_the_dataset(root: Path, run_id: str) -> None:

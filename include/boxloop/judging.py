@@ -199,12 +199,12 @@ def _ask_people(
     run: Run, round_number: int, dataset: Dataset, adoptions: pd.DataFrame, uris: list[str]
 ) -> int:
     """Write the review queue, if people are asked, and return its length."""
-    from boxloop.data.dataset import from_parquet, to_parquet
-    from boxloop.oracle.queue import build_queue
-
     experiment = read_experiment(run.experiment)
     if not experiment.oracle.asks_people:
         return 0
+    from boxloop.data.dataset import from_parquet, to_parquet
+    from boxloop.oracle.queue import build_queue
+
     before = run.adoptions(round_number - 1)
     previous = from_parquet(storage.read_bytes(before)) if round_number > 1 else None
     queue = build_queue(

@@ -41,7 +41,7 @@ def test_class_names_are_those_of_human_boxes_in_the_train_split(dataset: Datase
 
 def test_an_adopted_box_moves_a_pool_image_to_the_training_images(dataset: Dataset) -> None:
     assert list(dataset.training_images["image_id"]) == ["a", "p"]
-    assert list(dataset.candidates["image_id"]) == ["q"]
+    assert list(dataset.candidates["image_id"]) == ["p", "q"]  # an adopted one is judged again
     assert list(dataset.split("test")["image_id"]) == ["t"]
 
 

@@ -190,7 +190,7 @@ def fill_missing(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
         for name, kind in columns.items()
         if name not in table
     }
-    return table.assign(**absent) if absent else table
+    return table.assign(**absent)[list(columns)] if absent else table
 
 
 def write_dataset(folder_uri: str, dataset: Dataset) -> None:
