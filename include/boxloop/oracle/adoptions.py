@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -32,6 +34,17 @@ STANDING = (ADOPTED, KEPT, MOVED)
 LEFT_TO_PEOPLE = "left to people"
 
 SAME_OBJECT = 0.5  # IoU from which two boxes are of one object
+
+
+def count_verdicts(adoptions: pd.DataFrame) -> dict[str, Any]:
+    """Return how many images were judged, how many boxes got each verdict, and why not."""
+    counts = adoptions["verdict"].value_counts()
+    rejected = adoptions.loc[adoptions["verdict"] == REJECTED, "reason"].value_counts()
+    return {
+        "pool": int(adoptions["image_id"].nunique()),
+        **{name: int(counts.get(name, 0)) for name in (*STANDING, WITHDRAWN)},
+        "rejected": {str(reason): int(rejected[reason]) for reason in sorted(rejected.index)},
+    }
 
 
 def reject(judged: pd.DataFrame, rows: pd.Index, reason: str) -> pd.DataFrame:

@@ -1,0 +1,127 @@
+"""A whole pool judged by the settings of an experiment: from detections to boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from boxloop.data.dataset import ADOPTED, Dataset
+from boxloop.oracle.adoptions import LEFT_TO_PEOPLE, doubtful_boxes, proposed_boxes, reject
+from boxloop.oracle.balance import cap_classes
+from boxloop.oracle.calibration import Calibration, calibrate
+from boxloop.oracle.gates import Rules, find_labelled
+from boxloop.oracle.judge import judge
+from boxloop.oracle_settings import HUMAN, STUDY, OracleConfig
+
+
+class Part(NamedTuple):
+    """Some images of the pool and what was detected in them."""
+
+    detections: pd.DataFrame
+    """With DETECTION_COLUMNS."""
+    images: pd.DataFrame
+    """With image_id and image_label, each once."""
+    is_read: bool = True
+    """Whether the images could be read; if not, their boxes stand as they are."""
+
+
+class Judged(NamedTuple):
+    """What the oracle said of a pool."""
+
+    table: pd.DataFrame
+    """As `judge` returns it."""
+    good: pd.DataFrame
+    """Detections that may be objects, with DETECTION_COLUMNS."""
+
+
+def calibrate_oracle(
+    validation: pd.DataFrame, dataset: Dataset, config: OracleConfig
+) -> Calibration | None:
+    """Choose score thresholds on the validation boxes; None by the study's rule, which has none.
+
+    Args:
+        validation: detections in the validation images, with DETECTION_COLUMNS.
+        dataset: with their boxes.
+        config: with the target.
+    """
+    if config.mode == STUDY:
+        return None
+    truth = dataset.boxes_in(dataset.split("validation"))
+    found = find_labelled(validation, truth, dataset.class_names, _rules(config, None, dataset))
+    return calibrate(
+        found, dataset.class_names, target=config.target_precision, min_score=config.min_score
+    )
+
+
+def judge_pool(
+    parts: Iterable[Part], dataset: Dataset, config: OracleConfig, calibration: Calibration | None
+) -> Judged:
+    """Judge part by part, so that memory does not grow with the detections; then weigh classes.
+
+    Args:
+        parts: at least one; no image in two.
+        dataset: with the boxes that stand before the round, and those that people refused.
+        config: the oracle's settings.
+        calibration: as `calibrate_oracle` returns it.
+    """
+    rules = _rules(config, calibration, dataset)
+    probability = calibration.probability if calibration else np.asarray
+    tables, good = [], []
+    for part in parts:
+        its_rules = replace(rules, is_again=rules.is_again and part.is_read)
+        tables.append(judge(part.detections, part.images, dataset, its_rules, probability))
+        good.append(part.detections[part.detections["score"] >= config.doubt_score])
+    table = pd.concat(tables, ignore_index=True)
+    if config.by == HUMAN:
+        table = reject(table, table.index[table["verdict"] == ADOPTED], LEFT_TO_PEOPLE)
+    table = cap_classes(table, dataset.class_counts, config.class_cap)
+    return Judged(table, pd.concat(good, ignore_index=True))
+
+
+def propose(
+    judged: Judged, dataset: Dataset, config: OracleConfig, *, round_number: int, model: str
+) -> pd.DataFrame:
+    """Return the boxes that the detector is to have after a round, with BOX_COLUMNS.
+
+    Args:
+        judged: as `judge_pool` returns it.
+        dataset: that it was made with.
+        config: the oracle's settings.
+        round_number: the round, from 1.
+        model: name of the detector.
+    """
+    adopted = proposed_boxes(
+        judged.table,
+        dataset.standing,
+        round_number=round_number,
+        model=model,
+        mode=config.mode,
+        with_scores=config.score_weights,
+    )
+    doubtful = doubtful_boxes(
+        judged.good,
+        adopted,
+        doubt_score=config.doubt_score,
+        round_number=round_number,
+        model=model,
+        mode=config.mode,
+    )
+    return pd.concat([adopted, doubtful], ignore_index=True)
+
+
+def _rules(config: OracleConfig, calibration: Calibration | None, dataset: Dataset) -> Rules:
+    """Return the gates that the settings ask for."""
+    is_study = config.mode == STUDY
+    flat = dict.fromkeys(dataset.class_names, config.min_score)
+    return Rules(
+        thresholds=calibration.thresholds if calibration else flat,
+        min_agreement=0.0 if is_study else config.min_agreement,
+        rival_margin=None if is_study else config.rival_margin,
+        keep_score=config.min_score,
+        several=config.several and not is_study,
+        is_again=not is_study,
+    )
