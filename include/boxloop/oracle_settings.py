@@ -31,9 +31,9 @@ class OracleConfig:
     min_agreement: float = 0.0
     """IoU, in [0, 1], that a box must keep when its image is mirrored and made smaller. Above 0,
     prediction takes three times as long."""
-    rival_margin: float = 0.1
-    """A box is refused if one of another class covers it with a score that is lower by less than
-    this, or higher."""
+    rival_lead: float = 1.0
+    """A box is refused if one of another class covers it with a score that is higher by this or
+    more. 0: with any higher score; 1: never."""
     several: bool = True
     """Adopt every detection in an image that passes all gates; false: the best alone."""
     score_weights: bool = False
@@ -52,7 +52,7 @@ class OracleConfig:
     def __post_init__(self) -> None:
         check_option("oracle.by", self.by, JUDGES)
         check_option("oracle.mode", self.mode, (GATED, STUDY))
-        for name in ("min_score", "min_agreement", "rival_margin"):
+        for name in ("min_score", "min_agreement", "rival_lead"):
             value = getattr(self, name)
             check(0 <= value <= 1, f"oracle.{name} must be in [0, 1], got {value}")
         target, share = self.target_precision, self.hidden_share

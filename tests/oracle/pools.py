@@ -74,9 +74,9 @@ def rules(**changes: Any) -> Rules:
     values: dict[str, Any] = {
         "thresholds": dict.fromkeys(NAMES, 0.5),
         "min_agreement": 0.0,
-        "rival_margin": 0.1,
+        "rival_lead": 0.1,
         "keep_score": 0.2,
-        "several": True,
+        "further_threshold": 0.5,
         "is_again": True,
     }
     return Rules(**{**values, **changes})

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +10,13 @@ from boxloop.oracle.calibration import Calibration, calibrate
 from boxloop.oracle.gates import find_labelled
 
 
-def scored(name: str, right: int, wrong: int, *, score: float) -> pd.DataFrame:
+def scored(
+    name: str, right: int, wrong: int, *, score: float, is_best: bool = True
+) -> pd.DataFrame:
     """Detections of a class at about a score, so many right and so many wrong."""
     is_right = [True] * right + [False] * wrong
-    return pd.DataFrame({"class_name": name, "score": score, "is_right": is_right})
+    found = pd.DataFrame({"class_name": name, "score": score, "is_right": is_right})
+    return found.assign(is_best=is_best)
 
 
 def made(*parts: pd.DataFrame, target: float = 0.9, min_score: float = 0.25) -> Calibration:
@@ -42,6 +47,16 @@ def test_where_the_target_is_out_of_reach_the_best_is_taken_and_said_so() -> Non
     bar = made(scored("ace", 3, 0, score=0.9), scored("ace", 3, 6, score=0.5), target=0.99).bars[0]
     assert (bar.threshold, bar.is_reached) == (0.9, False)
     assert bar.precision == pytest.approx((3 + 10 * 3.5 / 4) / 13)
+
+
+def test_further_boxes_of_an_image_have_a_bar_of_their_own() -> None:
+    best = scored("ace", 100, 0, score=0.3)
+    many = [scored("ace", 80, 0, score=0.8, is_best=False)]
+    many.append(scored("king", 0, 20, score=0.5, is_best=False))
+    assert made(best, *many).further_threshold == 0.8
+    assert made(best, scored("king", 3, 2, score=0.9, is_best=False)).further_threshold == math.inf
+    assert made(best).further_threshold == math.inf
+    assert made(best, *many).thresholds == {"ace": 0.25, "king": 0.25}
 
 
 def test_no_validation_detections_at_all_reach_nothing() -> None:
@@ -81,13 +96,11 @@ def test_validation_boxes_say_what_an_image_level_label_would() -> None:
     names = ["ace", "king", "queen"]
     labelled = find_labelled(found, truth, names, rules())
     assert labelled.to_numpy().tolist() == [
-        ["ace", 0.9, True],
-        ["ace", 0.8, False],
-        ["king", 0.75, True],
-        ["king", 0.7, False],
+        ["ace", 0.9, True, True],
+        ["ace", 0.8, False, False],
+        ["king", 0.75, True, True],
+        ["king", 0.7, False, False],
     ]
-    best = find_labelled(found, truth, names, rules(several=False))
-    assert best.to_numpy().tolist() == [["ace", 0.9, True], ["king", 0.75, True]]
-    rival = detections(("v", "ace", 0.9, 1), ("v", "king", 0.85, 1))
-    assert find_labelled(rival, truth, names, rules())["class_name"].tolist() == []
+    rival = detections(("v", "ace", 0.7, 1), ("v", "king", 0.85, 1))
+    assert find_labelled(rival, truth, names, rules())["class_name"].tolist() == ["king"]
     assert find_labelled(found[:0], truth, names, rules()).empty

@@ -7,6 +7,7 @@ Source: one score threshold chosen on held-out boxes is as good as a search with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ Array = np.ndarray[Any, Any]
 
 SHRINKAGE = 10.0
 """Boxes that the precision of all classes together counts as, beside those of a class."""
+FURTHER = "further boxes of an image"
 PRIOR = 0.5  # boxes right and wrong that everybody begins with (Jeffreys)
 
 
@@ -45,6 +47,9 @@ class Calibration:
     """What the validation boxes say of scores."""
 
     bars: Sequence[Bar]
+    """One a class, for the best detection of an image's label."""
+    further: Bar
+    """For further detections of it in the same image, of whatever class."""
     scores: Array
     """Scores, ascending, shape (N,)."""
     p_right: Array
@@ -52,8 +57,13 @@ class Calibration:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Class to score."""
+        """Class to the score that the best detection of an image must reach."""
         return {bar.class_name: bar.threshold for bar in self.bars}
+
+    @property
+    def further_threshold(self) -> float:
+        """Score that further detections must reach: infinite where none keeps the target."""
+        return self.further.threshold if self.further.is_reached else math.inf
 
     def probability(self, scores: Array) -> Array:
         """Return the probability that detections of these scores are right, in [0, 1]."""
@@ -67,27 +77,27 @@ def calibrate(
     """Choose of each class the lowest score at which its precision holds the target.
 
     A class with few validation boxes is estimated by all classes together as much as by its own.
+    Second and third detections in an image are right less often, so they have a bar of their own.
 
     Args:
-        found: validation detections that would be asked about: class_name, score, is_right.
+        found: validation detections that would be asked about: class_name, score, is_right, and
+            is_best, whether it is the best of its class in its image.
         class_names: every class, also one without detections.
         target: precision, in (0, 1).
         min_score: no threshold is lower.
     """
     found = found[found["score"] >= min_score].sort_values("score", ascending=False)
+    best, rest = found[found["is_best"]], found[~found["is_best"]].assign(class_name=FURTHER)
+    bars = [_bar(name, best, target=target, min_score=min_score) for name in class_names]
+    further = _bar(FURTHER, rest, target=target, min_score=min_score)
     scores, is_right = found["score"].to_numpy(float), found["is_right"].to_numpy(bool)
-    names = found["class_name"].to_numpy(object)
-    bars = [
-        _bar(name, names == name, scores, is_right, target=target, min_score=min_score)
-        for name in class_names
-    ]
-    return Calibration(bars, *_curve(scores, is_right))
+    return Calibration(bars, further, *_curve(scores, is_right))
 
 
-def _bar(
-    name: str, is_own: Array, scores: Array, is_right: Array, *, target: float, min_score: float
-) -> Bar:
+def _bar(name: str, found: pd.DataFrame, *, target: float, min_score: float) -> Bar:
     """Choose the threshold of a class among all scores, best first."""
+    scores, is_right = found["score"].to_numpy(float), found["is_right"].to_numpy(bool)
+    is_own = (found["class_name"] == name).to_numpy(bool)
     grid = np.append(np.unique(scores)[::-1], min_score)
     at_least = np.searchsorted(-scores, -grid, side="right")
     counts = [np.append(0, np.cumsum(of))[at_least] for of in (is_own, is_own & is_right)]

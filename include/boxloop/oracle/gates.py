@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boxloop.data.dataset import ADOPTED, XYXY
+from boxloop.data.dataset import ADOPTED
 from boxloop.data.pairs import overlapping_pairs
-from boxloop.evaluation.matching import match
+from boxloop.evaluation.matching import first_of_each, match
 from boxloop.evaluation.matching import overlapping_pairs as overlapping_pairs_of
 from boxloop.evaluation.results import build_results
 from boxloop.oracle.adoptions import SAME_OBJECT
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 NOTHING_DETECTED = "nothing detected"
 OTHER_CLASS = "class is not the image's label"
 LOW_SCORE = "score below the threshold of its class"
-RIVAL = "another class fits the place as well"
+RIVAL = "another class fits the place better"
 NOT_FIRM = "the box moves when the image is mirrored or made smaller"
 REFUSED = "a person refused this box"
 NOT_BEST = "another box of the image scores higher"
@@ -33,25 +33,25 @@ class Rules:
     """What a detection must be like."""
 
     thresholds: Mapping[str, float]
-    """Class to the score that it must reach."""
+    """Class to the score that the best of an image's label must reach."""
     min_agreement: float
     """IoU that its box must keep in the mirrored and the smaller image; 0: not asked."""
-    rival_margin: float | None
-    """How much lower the scores of other classes in its place must be; None: not asked."""
+    rival_lead: float
+    """How much higher the score of another class in its place must not be; 1: not asked."""
     keep_score: float
     """Score at which a box of an earlier round counts as found again."""
-    several: bool
-    """Adopt all of an image that pass, or the best."""
+    further_threshold: float
+    """Score that all but the best of an image's label must reach; infinite: one box an image."""
     is_again: bool
     """Judge the boxes of earlier rounds anew; else they stand for ever."""
 
 
-def rivalled(detections: pd.DataFrame, margin: float) -> Array:
-    """Say of each detection whether another class lies over it with about its score, or a higher.
+def rivalled(detections: pd.DataFrame, lead: float) -> Array:
+    """Say of each detection whether another class lies over it with a score that much higher.
 
     Args:
         detections: with DETECTION_COLUMNS.
-        margin: how much lower a score must be to be none.
+        lead: how much higher, in [0, 1].
 
     Returns:
         Shape (N,), bool.
@@ -60,7 +60,7 @@ def rivalled(detections: pd.DataFrame, margin: float) -> Array:
     classes, _ = pd.factorize(detections["class_name"])
     scores = detections["score"].to_numpy(float)
     is_rival = (classes[pairs.first] != classes[pairs.second]) & (
-        scores[pairs.second] > scores[pairs.first] - margin
+        scores[pairs.second] >= scores[pairs.first] + lead
     )
     found = np.zeros(len(detections), bool)
     found[pairs.first[is_rival]] = True
@@ -78,8 +78,8 @@ def find_faults(detections: pd.DataFrame, rules: Rules) -> pd.Series:
     if rules.min_agreement > 0:
         is_firm = (detections["agreement"] >= rules.min_agreement).fillna(False)
         reason[~is_firm.to_numpy(bool)] = NOT_FIRM
-    if rules.rival_margin is not None:
-        reason[rivalled(detections, rules.rival_margin)] = RIVAL
+    if rules.rival_lead < 1:
+        reason[rivalled(detections, rules.rival_lead)] = RIVAL
     return reason
 
 
@@ -98,14 +98,12 @@ def find_labelled(
         rules: to go by, but for the thresholds.
 
     Returns:
-        A table of class_name, score, is_right; best first.
+        A table of class_name, score, is_right, and is_best: the best of its class in its image;
+        best first.
     """
     known = truth[["image_id", "class_name"]].drop_duplicates()
     fair = detections[(find_faults(detections, rules) == ADOPTED).to_numpy(bool)]
     own = fair.merge(known, on=["image_id", "class_name"])
-    if not rules.several:
-        own = own.sort_values(["score", *XYXY], ascending=[False, *[True] * 4])
-        own = own.drop_duplicates(["image_id", "class_name"])
     results = build_results(own, truth, list(known["image_id"].unique()), class_names)
     matches = match(results, overlapping_pairs_of(results))
     found = pd.DataFrame(
@@ -113,6 +111,7 @@ def find_labelled(
             "class_name": np.array([*class_names], object)[results.classes],
             "score": results.scores,
             "is_right": matches.is_right,
+            "is_best": first_of_each(results.images * len(class_names) + results.classes),
         }
     )
     return found[~matches.is_ignored]
@@ -122,19 +121,26 @@ def pass_gates(detections: pd.DataFrame, refused: pd.DataFrame, rules: Rules) ->
     """Return for each detection ADOPTED, or the first of the gates that it fails.
 
     Args:
-        detections: all of some images, with DETECTION_COLUMNS, image_label, and `fault` as
-            `find_faults` returns it.
+        detections: all of some images, best first, with DETECTION_COLUMNS, image_label, and
+            `fault` as `find_faults` returns it.
         refused: boxes that people refused: image_id, class_name, box.
         rules: to go by.
     """
     reason = detections["fault"].copy()
-    thresholds = detections["class_name"].map(rules.thresholds).astype(float)
-    is_high = (detections["score"] >= thresholds).to_numpy(bool)  # never for unknown classes
-    reason[~is_high] = LOW_SCORE
+    is_own = (detections["class_name"] == detections["image_label"]).fillna(False).to_numpy(bool)
+    is_high = detections["score"] >= _thresholds(detections, is_own, rules)
+    reason[~is_high.to_numpy(bool)] = LOW_SCORE
     reason[_is_refused(detections, refused)] = REFUSED
-    is_own = (detections["class_name"] == detections["image_label"]).fillna(False)
-    reason[~is_own.to_numpy(bool)] = OTHER_CLASS
+    reason[~is_own] = OTHER_CLASS
     return reason
+
+
+def _thresholds(detections: pd.DataFrame, is_own: Array, rules: Rules) -> pd.Series:
+    """Return the score that each detection must reach; null for classes that are not known."""
+    thresholds = detections["class_name"].map(rules.thresholds).astype(float)
+    own = detections.loc[is_own, "image_id"]
+    is_further = own.duplicated().reindex(detections.index, fill_value=False)
+    return thresholds.mask(is_further, rules.further_threshold)
 
 
 def _is_refused(detections: pd.DataFrame, refused: pd.DataFrame) -> Array:

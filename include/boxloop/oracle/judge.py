@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -127,17 +128,10 @@ def _adopt(ranked: pd.DataFrame, old: pd.DataFrame, rules: Rules) -> pd.DataFram
     """Return the detections that join, none where a standing box is already."""
     good = ranked[ranked["reason"] == ADOPTED]
     good = without_overlaps(good, old)
-    if not rules.several:
-        good = good[~is_in(good["image_id"], old["image_id"])].drop_duplicates("image_id")
-    return good.assign(verdict=ADOPTED, reason=_passed(good, rules))
-
-
-def _passed(good: pd.DataFrame, rules: Rules) -> list[str]:
-    """Say in words why each detection is adopted."""
-    return [
-        f"class is the image's label, score {score:.2f} of at least {rules.thresholds[name]:.2f}"
-        for name, score in zip(good["class_name"], good["score"], strict=True)
-    ]
+    if math.isinf(rules.further_threshold):
+        good = good[~is_in(good["image_id"], old["image_id"])]
+    passed = [f"class is the image's label, score {score:.2f}" for score in good["score"]]
+    return good.assign(verdict=ADOPTED, reason=passed)
 
 
 def _closest(ranked: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
@@ -116,12 +117,13 @@ def propose(
 def _rules(config: OracleConfig, calibration: Calibration | None, dataset: Dataset) -> Rules:
     """Return the gates that the settings ask for."""
     is_study = config.mode == STUDY
+    further = calibration.further_threshold if calibration else math.inf
     flat = dict.fromkeys(dataset.class_names, config.min_score)
     return Rules(
         thresholds=calibration.thresholds if calibration else flat,
         min_agreement=0.0 if is_study else config.min_agreement,
-        rival_margin=None if is_study else config.rival_margin,
+        rival_lead=1.0 if is_study else config.rival_lead,
         keep_score=config.min_score,
-        several=config.several and not is_study,
+        further_threshold=further if config.several else math.inf,
         is_again=not is_study,
     )
