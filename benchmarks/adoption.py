@@ -46,6 +46,7 @@ def arms(config: OracleConfig) -> Mapping[str, OracleConfig]:
         "gated, rivals refused from 0.2 on": dataclasses.replace(gated, rival_lead=0.2),
         "gated, rivals refused from 0.4 on": dataclasses.replace(gated, rival_lead=0.4),
         "gated, one box an image": dataclasses.replace(gated, several=False),
+        "gated, scores from 0.1 on": dataclasses.replace(gated, min_score=0.1),
         "gated, target 0.9": dataclasses.replace(gated, target_precision=0.9),
         "gated, target 0.98": dataclasses.replace(gated, target_precision=0.98),
         **(firm if config.min_agreement > 0 else {}),

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from tests.oracle.pools import detections, place, rules
+from tests.oracle.pools import detections, place, pool, rules
 
 from boxloop.data.dataset import BOX_COLUMNS, build_table
 from boxloop.oracle.calibration import Calibration, calibrate
@@ -94,7 +94,7 @@ def test_validation_boxes_say_what_an_image_level_label_would() -> None:
         ("w", "ace", 0.99, 70),  # no class of this image
     )
     names = ["ace", "king", "queen"]
-    labelled = find_labelled(found, truth, names, rules())
+    labelled = find_labelled(found, truth, pool(v=None, w=None), names, rules())
     assert labelled.to_numpy().tolist() == [
         ["ace", 0.9, True, True],
         ["ace", 0.8, False, False],
@@ -102,5 +102,9 @@ def test_validation_boxes_say_what_an_image_level_label_would() -> None:
         ["king", 0.7, False, False],
     ]
     rival = detections(("v", "ace", 0.7, 1), ("v", "king", 0.85, 1))
-    assert find_labelled(rival, truth, names, rules())["class_name"].tolist() == ["king"]
-    assert find_labelled(found[:0], truth, names, rules()).empty
+    assert find_labelled(rival, truth, pool(v="joker"), names, rules())["class_name"].tolist() == [
+        "king"
+    ]
+    assert find_labelled(found[:0], truth, pool(), names, rules()).empty
+    labels = find_labelled(found, truth, pool(v="king", w="queen"), names, rules())
+    assert labels["class_name"].tolist() == ["king", "king"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boxloop.data.dataset import ADOPTED
+from boxloop.data.dataset import ADOPTED, is_in
 from boxloop.data.pairs import overlapping_pairs
 from boxloop.evaluation.matching import first_of_each, match
 from boxloop.evaluation.matching import overlapping_pairs as overlapping_pairs_of
@@ -84,16 +84,22 @@ def find_faults(detections: pd.DataFrame, rules: Rules) -> pd.Series:
 
 
 def find_labelled(
-    detections: pd.DataFrame, truth: pd.DataFrame, class_names: Sequence[str], rules: Rules
+    detections: pd.DataFrame,
+    truth: pd.DataFrame,
+    images: pd.DataFrame,
+    class_names: Sequence[str],
+    rules: Rules,
 ) -> pd.DataFrame:
     """Return the detections that the oracle would be asked about, and whether they are right.
 
-    In an image whose boxes are known, every class among them is what an image-level label would
-    say. What fails a gate other than the score is left out, and what lies on a difficult box.
+    Those of the image-level label; where an image has none, or one without a box, of every class
+    among its boxes. What fails a gate other than the score is left out, and what lies on a
+    difficult box.
 
     Args:
         detections: in the validation images, with DETECTION_COLUMNS.
         truth: their true boxes, with BOX_COLUMNS.
+        images: image_id and image_label of each.
         class_names: in the order of class ids.
         rules: to go by, but for the thresholds.
 
@@ -101,10 +107,10 @@ def find_labelled(
         A table of class_name, score, is_right, and is_best: the best of its class in its image;
         best first.
     """
-    known = truth[["image_id", "class_name"]].drop_duplicates()
+    known = _askable(truth, images)
     fair = detections[(find_faults(detections, rules) == ADOPTED).to_numpy(bool)]
     own = fair.merge(known, on=["image_id", "class_name"])
-    results = build_results(own, truth, list(known["image_id"].unique()), class_names)
+    results = build_results(own, truth, list(truth["image_id"].unique()), class_names)
     matches = match(results, overlapping_pairs_of(results))
     found = pd.DataFrame(
         {
@@ -115,6 +121,15 @@ def find_labelled(
         }
     )
     return found[~matches.is_ignored]
+
+
+def _askable(truth: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Return image_id and class_name of what an oracle could be asked about in boxed images."""
+    shown = truth[["image_id", "class_name"]].drop_duplicates()
+    labels = shown["image_id"].map(images.set_index("image_id")["image_label"])
+    is_label = (shown["class_name"] == labels).fillna(False)
+    has_label = is_in(shown["image_id"], shown.loc[is_label, "image_id"])
+    return shown[is_label | ~has_label]
 
 
 def pass_gates(detections: pd.DataFrame, refused: pd.DataFrame, rules: Rules) -> pd.Series:

@@ -51,8 +51,9 @@ def calibrate_oracle(
     """
     if config.mode == STUDY:
         return None
-    truth = dataset.boxes_in(dataset.split("validation"))
-    found = find_labelled(validation, truth, dataset.class_names, _rules(config, None, dataset))
+    images, names = dataset.split("validation"), dataset.class_names
+    truth = dataset.boxes_in(images)
+    found = find_labelled(validation, truth, images, names, _rules(config, None, dataset))
     return calibrate(
         found, dataset.class_names, target=config.target_precision, min_score=config.min_score
     )
