@@ -12,6 +12,7 @@ import pandas as pd
 from boxloop.data.boxes import iou_of_pairs
 from boxloop.data.dataset import DOUBTFUL, HUMAN, REVIEWED, XYXY, is_in
 from boxloop.oracle.acquisition import binary_entropy, order_by_strategy
+from boxloop.oracle.adoptions import REJECTED, WITHDRAWN
 from boxloop.oracle.answers import DRAW, VERIFY
 from boxloop.oracle_settings import ReviewConfig
 
@@ -34,8 +35,7 @@ SURE = 0.9
 """An adopted box that is right with this probability is not asked about."""
 SAME_BOX = 0.5  # IoU from which two rounds found the same
 UNSURE_WEIGHT, CHANGED_WEIGHT = 0.5, 0.5  # against the chance that the box is wrong or missing
-_WITHDRAWN, _REJECTED = "withdrawn", "rejected"
-_RANKS = {_REJECTED: 1, _WITHDRAWN: 2}  # boxes that stand come first
+_RANKS = {REJECTED: 1, WITHDRAWN: 2}  # boxes that stand come first
 
 
 def build_queue(
@@ -79,7 +79,7 @@ def build_queue(
     Dialogs for Bounding Box Annotation", CVPR 2018: the cheaper one in expectation first.
     """
     generator = np.random.default_rng(seed)
-    found = _askable(_best_rows(adoptions), images, boxes, asked or set())
+    found = _askable(_shown_rows(adoptions), images, boxes, asked or set())
     found = _with_costs(_with_changes(found, previous), config)
     found["class"] = found["image_label"].fillna(found["class_name"])
     found["value"] = _gains(found) / found["seconds"]
@@ -95,24 +95,26 @@ def build_queue(
     return queue[list(QUEUE_COLUMNS)].astype(QUEUE_COLUMNS).reset_index(drop=True)
 
 
-def _best_rows(adoptions: pd.DataFrame) -> pd.DataFrame:
-    """Return the row to show of each image, sorted by image_id: one that stands, or came closest.
+def _shown_rows(adoptions: pd.DataFrame) -> pd.DataFrame:
+    """Return the row to show of each image, sorted by image_id.
 
-    A box that was withdrawn is shown where there is nothing else.
+    That is the least sure of the boxes that stand, since people's word goes for that box alone;
+    else the detection that came closest; a box that was withdrawn where there is nothing else.
     """
     rank = adoptions["verdict"].map(_RANKS).fillna(0)
-    ranked = adoptions.assign(rank=rank).sort_values(
-        ["image_id", "rank", "p_right", "score", "class_name", *XYXY],
-        ascending=[True, True, False, False, True, True, True, True, True],
+    doubt = adoptions["p_right"].where(rank == 0, -adoptions["p_right"])
+    ranked = adoptions.assign(rank=rank, doubt=doubt).sort_values(
+        ["image_id", "rank", "doubt", "score", "class_name", *XYXY],
+        ascending=[True, True, True, False, True, True, True, True, True],
     )
-    was_withdrawn = adoptions.loc[adoptions["verdict"] == _WITHDRAWN, "image_id"]
-    best = ranked.drop_duplicates("image_id").reset_index(drop=True)
-    best["was_withdrawn"] = is_in(best["image_id"], was_withdrawn)
-    return best.drop(columns="rank")
+    was_withdrawn = adoptions.loc[adoptions["verdict"] == WITHDRAWN, "image_id"]
+    shown = ranked.drop_duplicates("image_id").reset_index(drop=True)
+    shown["was_withdrawn"] = is_in(shown["image_id"], was_withdrawn)
+    return shown.drop(columns=["rank", "doubt"])
 
 
 def _askable(
-    best: pd.DataFrame, images: pd.DataFrame, boxes: pd.DataFrame, asked: set[str]
+    shown: pd.DataFrame, images: pd.DataFrame, boxes: pd.DataFrame, asked: set[str]
 ) -> pd.DataFrame:
     """Leave out what people have answered, what looks like that, and what is sure."""
     by_people = boxes.loc[boxes["origin"].isin([HUMAN, REVIEWED]), "image_id"]
@@ -121,26 +123,24 @@ def _askable(
     known = images.assign(group=groups)[["image_id", "group", "split"]]
     done = known.loc[is_in(known["image_id"], answered), "group"]
     pool = known[(known["split"] == "pool") & ~is_in(known["group"], done)]
-    is_sure = best["is_adopted"] & (best["p_right"] >= SURE).fillna(False)
-    return best[~is_sure].merge(pool[["image_id", "group"]], on="image_id")
+    is_sure = shown["is_adopted"] & (shown["p_right"] >= SURE).fillna(False)
+    return shown[~is_sure].merge(pool[["image_id", "group"]], on="image_id")
 
 
 def _with_changes(found: pd.DataFrame, previous: pd.DataFrame | None) -> pd.DataFrame:
-    """Add `is_changed`: whether the round before had another class, another place or nothing."""
+    """Add `is_changed`: whether the round before found another class or place, or one did not."""
     if previous is None:
         return found.assign(is_changed=found["was_withdrawn"])
     columns = ["image_id", "class_name", *XYXY]
-    both = found[columns].merge(
-        _best_rows(previous)[columns], on="image_id", how="left", suffixes=("", "_before")
-    )
-    now = both[XYXY].to_numpy(float, na_value=np.nan)
-    before = both[[f"{edge}_before" for edge in XYXY]].to_numpy(float, na_value=np.nan)
-    is_elsewhere = ~(np.nan_to_num(iou_of_pairs(now, before)) >= SAME_BOX)
-    names, names_before = both["class_name"].fillna(""), both["class_name_before"].fillna("")
-    had_none = ((names == "") & (names_before == "")).to_numpy(bool)
-    is_changed = ((names != names_before).to_numpy(bool) | is_elsewhere) & ~had_none
-    was_judged = is_in(found["image_id"], previous["image_id"]).to_numpy(bool)
-    return found.assign(is_changed=(is_changed & was_judged) | found["was_withdrawn"].to_numpy())
+    pairs = found[columns].merge(previous[columns], on="image_id", suffixes=("", "_before"))
+    now = pairs[XYXY].to_numpy(float, na_value=np.nan)
+    before = pairs[[f"{edge}_before" for edge in XYXY]].to_numpy(float, na_value=np.nan)
+    names, names_before = pairs["class_name"].fillna(""), pairs["class_name_before"].fillna("")
+    is_there = np.nan_to_num(iou_of_pairs(now, before)) >= SAME_BOX
+    is_same = (names == names_before).to_numpy(bool) & (is_there | (names == "").to_numpy(bool))
+    was_found = is_in(found["image_id"], pairs.loc[is_same, "image_id"])
+    was_judged = is_in(found["image_id"], previous["image_id"])
+    return found.assign(is_changed=(was_judged & ~was_found) | found["was_withdrawn"])
 
 
 def _with_costs(found: pd.DataFrame, config: ReviewConfig) -> pd.DataFrame:
