@@ -4,7 +4,11 @@ import pytest
 
 from boxloop.data.findings import Finding
 from boxloop.data.formats.annotation import Annotation, Box
-from boxloop.data.formats.label_studio import build_label_studio, parse_label_studio
+from boxloop.data.formats.label_studio import (
+    answered_images,
+    build_label_studio,
+    parse_label_studio,
+)
 
 SIZE = {"original_width": 640, "original_height": 480}
 VALUE = {"x": 10, "y": 20.5, "width": 30, "height": 40, "rotation": 0, "rectanglelabels": ["cat"]}
@@ -35,7 +39,22 @@ def test_export_is_written_for_other_tools() -> None:
         build_label_studio([Annotation("a b.jpg", (BOX,), 640, 480, is_relative=True)])
     )
     assert written["data"]["image"].endswith("-a%20b.jpg")
-    assert written["annotations"] == [{"result": [GOOD]}]
+    controls = {"from_name": "label", "to_name": "image"}  # without them it draws nothing
+    assert written["annotations"] == [{"result": [GOOD | controls]}]
+
+
+def test_images_may_lie_in_a_folder_that_label_studio_serves() -> None:
+    images = "/data/local-files/?d=images"
+    data = build_label_studio([Annotation("a b.jpg", (), 640, 480)], images=images)
+    assert json.loads(data)[0]["data"]["image"] == "/data/local-files/?d=images/a%20b.jpg"
+    assert parse_label_studio(data, "a.json")[0].image == "a b.jpg"
+
+
+def test_a_task_is_answered_by_an_annotation_that_stands_even_an_empty_one() -> None:
+    cancelled = {**task(image="c.jpg"), "annotations": [{"was_cancelled": True, "result": []}]}
+    bare = {"data": {"image": "d.jpg"}, "annotations": []}
+    data = json.dumps([task(GOOD), task(image="b.jpg"), cancelled, bare, 5]).encode()
+    assert answered_images(data, "a.json") == {"a.jpg", "b.jpg"}
 
 
 def test_boxes_in_pixels_are_not_written() -> None:

@@ -63,11 +63,24 @@ def parse_label_studio(data: bytes, where: str) -> list[Annotation]:
     return finish(drafts, strays)
 
 
-def build_label_studio(annotations: Iterable[Annotation]) -> bytes:
+def answered_images(data: bytes, where: str) -> set[str]:
+    """Return the images whose task has an annotation that was not cancelled, if an empty one.
+
+    Raises:
+        ValueError: if it is no JSON.
+    """
+    tasks = [json_object(entry) for entry in json_list(parse_json(data, where))]
+    answered = (task for task in tasks if _kept(task))
+    return {_image_name(json_text(json_object(task.get("data")).get("image"))) for task in answered}
+
+
+def build_label_studio(annotations: Iterable[Annotation], *, images: str | None = None) -> bytes:
     """Return an export that `parse_label_studio` reads back exactly, less depths.
 
     Args:
         annotations: with relative boxes, and names of images without folders.
+        images: the address of their folder, such as `/data/local-files/?d=images`; by default
+            they were uploaded.
 
     Raises:
         ValueError: if boxes are not relative.
@@ -79,9 +92,11 @@ def build_label_studio(annotations: Iterable[Annotation]) -> bytes:
         results = [_build_box(box, annotation) for box in annotation.boxes]
         if annotation.image_label is not None:
             value = json.dumps({"choices": [annotation.image_label]}, ensure_ascii=False)
-            results.append(f'{{"type": "choices", {_size(annotation)}, "value": {value}}}')
-        prefix = zlib.crc32(annotation.image.encode())
-        path = f"/data/upload/1/{prefix:08x}-{quote(annotation.image, safe='')}"
+            names = '"from_name": "choice", "to_name": "image"'
+            results.append(f'{{"type": "choices", {names}, {_size(annotation)}, "value": {value}}}')
+        name = quote(annotation.image, safe="")
+        upload = f"/data/upload/1/{zlib.crc32(annotation.image.encode()):08x}-{name}"
+        path = f"{images}/{name}" if images else upload
         tasks.append(
             f'{{"id": {number}, "data": {{"image": {json.dumps(path)}}}, '
             f'"annotations": [{{"result": [{", ".join(results)}]}}]}}'
@@ -91,11 +106,7 @@ def build_label_studio(annotations: Iterable[Annotation]) -> bytes:
 
 def _parse_task(task: Mapping[str, object], name: str, where: str) -> Draft:
     draft = Draft(name, is_relative=True)
-    kept = [
-        done
-        for done in map(json_object, json_list(task.get("annotations")))
-        if done.get("was_cancelled") is not True
-    ]
+    kept = _kept(task)
     if len(kept) > 1:
         detail = f"{len(kept)} annotations of one image; the first is used"
         draft.add(Finding("annotated_twice", where, detail))
@@ -103,6 +114,11 @@ def _parse_task(task: Mapping[str, object], name: str, where: str) -> Draft:
     for number, entry in enumerate(results, start=1):
         _take_result(draft, json_object(entry), f"{where}: object {number}")
     return draft
+
+
+def _kept(task: Mapping[str, object]) -> list[dict[str, object]]:
+    annotations = map(json_object, json_list(task.get("annotations")))
+    return [done for done in annotations if done.get("was_cancelled") is not True]
 
 
 def _take_result(draft: Draft, result: Mapping[str, object], where: str) -> None:
@@ -154,7 +170,8 @@ def _build_box(box: Box, annotation: Annotation) -> str:
     numbers = (f'"{key}": {number_text(n)}' for key, n in zip(_SIZES, sizes, strict=True))
     label = json.dumps([box.class_name], ensure_ascii=False)
     value = f'{{{", ".join(numbers)}, "rotation": 0, "rectanglelabels": {label}}}'
-    return f'{{"type": "rectanglelabels", {_size(annotation)}, "value": {value}}}'
+    names = '"from_name": "label", "to_name": "image"'
+    return f'{{"type": "rectanglelabels", {names}, {_size(annotation)}, "value": {value}}}'
 
 
 def _size(annotation: Annotation) -> str:
