@@ -64,8 +64,8 @@ def _verdict_lines(run: Run, number: int, image_id: str) -> Iterator[str]:
     rows = _of_image(run.adoptions(number), image_id)
     rows = rows.assign(verdict=verdicts(rows))
     for row in rows.to_dict("records"):
-        probability = row.get("p_right")
-        sure = "" if _is_null(probability) else f", right with {100 * probability:.0f} %"
+        p_right = row.get("p_right", float("nan"))
+        sure = "" if _is_null(p_right) else f", right with {100 * float(p_right):.0f} %"
         yield f"{row['verdict']}: {_detection_text(row)}{sure}: {row['reason']}"
 
 

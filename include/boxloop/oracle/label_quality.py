@@ -136,7 +136,8 @@ def _badly_located(pairs: _Pairs, num_boxes: int) -> Array:
     is_met = np.zeros(num_boxes, bool)
     is_met[pairs.boxes[pairs.is_same_class]] = True
     closest = _most_similar(pairs, pairs.is_same_class, pairs.boxes, num_boxes)
-    return np.where(is_met, closest, 1.0)
+    scores: Array = np.where(is_met, closest, 1.0)
+    return scores
 
 
 def _overlooked(
