@@ -26,19 +26,23 @@ def box(name: str, xyxy: tuple[int, ...], **more: Any) -> dict[str, object]:
 def run(tmp_path: Path) -> Run:
     """An image that is adopted in round 1, withdrawn in 2 and then mended by a person."""
     run = Run(str(tmp_path / "trial"))
-    images = [
+    images: list[dict[str, object]] = [
         {"image_id": f"{name}.jpg", "width": 400, "height": 300, "split": "pool"}
         | {"image_label": "pip" if name == "pips/a" else None}
         for name in ("pips/a", "pips/b", "tocks/b")
     ]
     adopted = box("pip", HERE, origin="adopted", round=1, score=0.91, model="tiny", mode="gated")
     mended = box("tock", THERE, origin="reviewed", round=2, author="anna", mode="review")
+    given = [
+        box(name, HERE, origin="human", round=0) | {"image_id": "t.jpg"} for name in ("pip", "tock")
+    ]
+    images.append({"image_id": "t.jpg", "width": 400, "height": 300, "split": "train"})
     versions = [[], [adopted | {"reason": "label and score"}], [mended | {"reason": "corrected"}]]
     for number, boxes in enumerate(versions, start=1):
         folder = run.dataset(number)
         for name, rows, columns in (
             ("images", images, IMAGE_COLUMNS),
-            ("boxes", boxes, BOX_COLUMNS),
+            ("boxes", [*given, *boxes], BOX_COLUMNS),
         ):
             table = build_table([dict(row) for row in rows], columns)
             storage.write_bytes(f"{folder}/{name}.parquet", to_parquet(table))
@@ -55,6 +59,11 @@ def run(tmp_path: Path) -> Run:
     decision |= {"boxes": [box("tock", THERE)], "decided_at": "2026-11-23T01:02:03Z", "round": 2}
     storage.write_json(f"{run.decisions(2)}/1.json", decision)
     storage.write_json(f"{run.decisions(2)}/2.json", decision | {"image_id": "pips/b.jpg"})
+    queue = [
+        {"image_id": f"pips/{name}.jpg", "action": "draw", "class_name": None} for name in "ab"
+    ]
+    table = pd.DataFrame([row | dict.fromkeys(XYXY) for row in queue])
+    storage.write_bytes(run.queue(2), to_parquet(table))
     storage.write_bytes(f"{run.decisions(2)}/3.json", b'{"image_id": "pips/a.j')
     return run
 
@@ -71,7 +80,7 @@ def test_an_image_tells_who_said_what_round_by_round(run: Run) -> None:
         "    withdrawn: pip 0.91 [10, 10, 50, 50]: label no longer matches",
         "    rejected: nothing detected: nothing detected",
         "    anna: correct tock [20, 10, 60, 50], after 1.7 s, 2026-11-23T01:02:03Z",
-        "    (decisions that cannot be read: 1)",
+        "    (files of any image that hold no decision: 1)",
         "dataset 3: 1 box",
         "    reviewed: tock [20, 10, 60, 50] (round 2, author anna, review): corrected",
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +12,9 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.data.dataset import XYXY, from_parquet
 from boxloop.data.matching import ImageIndex
+from boxloop.oracle.answers import Decision
 from boxloop.oracle.growth import verdicts
+from boxloop.review import read_decisions
 
 _NEAR = 3  # names to suggest
 
@@ -71,23 +72,19 @@ def _verdict_lines(run: Run, number: int, image_id: str) -> Iterator[str]:
 
 def _decision_lines(run: Run, number: int, image_id: str) -> Iterator[str]:
     """Give what people decided, in the order of their decisions."""
-    unread = 0
-    for data in storage.read_ahead(storage.list_files(run.decisions(number))):
-        try:
-            decision = json.loads(data)
-            if decision["image_id"] == image_id:
-                yield _decision_text(decision)
-        except (ValueError, KeyError, TypeError):
-            unread += 1
-    if unread:
-        yield f"(decisions that cannot be read: {unread})"
+    if not storage.exists(run.queue(number)):
+        return
+    decisions, set_aside = read_decisions(run, number)
+    yield from (_decision_text(one) for one in decisions if one.image_id == image_id)
+    if set_aside:
+        yield f"(files of any image that hold no decision: {len(set_aside)})"
 
 
-def _decision_text(decision: Mapping[str, Any]) -> str:
-    boxes = "; ".join(_detection_text(box) for box in decision["boxes"])
+def _decision_text(decision: Decision) -> str:
+    boxes = "".join(f" {_detection_text(box._asdict())}" for box in decision.boxes)
     return (
-        f"{decision['author']}: {decision['action']}{f' {boxes}' if boxes else ''}, "
-        f"after {decision['seconds']:.1f} s, {decision['decided_at']}"
+        f"{decision.author}: {decision.action}{boxes}, after {decision.seconds:.1f} s, "
+        f"{decision.decided_at}"
     )
 
 
