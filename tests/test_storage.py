@@ -120,3 +120,22 @@ def test_name_inside_a_folder_is_joined() -> None:
 def test_name_that_leads_out_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="leads out of data"):
         storage.safe_join("data", name)
+
+
+def test_a_moved_folder_is_whole_and_nothing_else_moves(root: str) -> None:
+    for name in ("a/b.txt", "a/c/d.txt", "ab.txt"):
+        storage.write_bytes(f"{root}/{name}", name.encode())
+    storage.move_folder(f"{root}/a", f"{root}/z/a", first=("c",))
+    names = ["ab.txt", "z/a/b.txt", "z/a/c/d.txt"]
+    assert storage.list_files(root) == [f"{root}/{name}" for name in names]
+    assert storage.read_bytes(f"{root}/z/a/c/d.txt") == b"a/c/d.txt"
+    storage.move_folder(f"{root}/a", f"{root}/z/a")
+
+
+def test_what_was_made_anew_joins_what_was_moved_before(root: str) -> None:
+    for text in (b"old", b"new"):
+        storage.write_bytes(f"{root}/a/c/d.txt", text)
+        storage.write_bytes(f"{root}/a/{text.decode()}.txt", text)
+        storage.move_folder(f"{root}/a", f"{root}/z")
+    found = {uri.removeprefix(root): storage.read_bytes(uri) for uri in storage.list_files(root)}
+    assert found == {"/z/c/d.txt": b"new", "/z/new.txt": b"new", "/z/old.txt": b"old"}

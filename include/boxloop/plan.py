@@ -11,6 +11,7 @@ from boxloop import pretrained, storage
 from boxloop.artifacts import Run
 from boxloop.experiment import CHANGEABLE, changed_yaml, experiment_yaml, read_experiment
 from boxloop.ledger import finished_rounds
+from boxloop.rollback import check_rolled_back
 from boxloop.settings import Experiment
 
 
@@ -46,6 +47,7 @@ def _settings(run: Run, experiment: Experiment) -> bytes:
     """Return the run's settings, those of a run that is there already changed where they may be."""
     if not storage.exists(run.experiment):
         return experiment_yaml(experiment)
+    check_rolled_back(run)
     if (done := finished_rounds(run)) > experiment.rounds:
         raise ValueError(
             f"{run.uri} has {done} finished rounds, more than rounds: {experiment.rounds}; ask for "

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boxloop.bucket_swap import swap_blob
+from boxloop.folder_move import move_blobs, move_local
 from boxloop.listing import Listing, is_hidden, list_local
 from boxloop.ordered import map_ordered
 
@@ -152,6 +153,25 @@ def delete_folder(uri: str) -> None:
             delete(f"gs://{bucket.name}/{blob.name}")
     elif Path(uri).exists():
         shutil.rmtree(uri)
+
+
+def move_folder(uri: str, target_uri: str, *, first: Sequence[str] = ()) -> None:
+    """Move all below a folder to another in the same place; that there is none is no error.
+
+    A local folder moves at once. On gs:// objects move one by one; cut off, the same call moves
+    what is left.
+
+    Args:
+        uri: of the folder.
+        target_uri: of the folder that it becomes.
+        first: names below the folder, files or folders, that go before all others on gs://, in
+            this order: what tells readers that the others are there.
+    """
+    if is_remote(uri):
+        bucket, prefix = _bucket(uri.rstrip("/") + "/")
+        move_blobs(bucket, prefix, _bucket(target_uri.rstrip("/") + "/")[1], first)
+    elif Path(uri).exists():
+        move_local(Path(uri), Path(target_uri))
 
 
 def read_json(uri: str) -> Any:

@@ -10,7 +10,13 @@ OFF: dict[str, Any] = {"adoption_rate": 0.0}
 
 def rounds(*differences: dict[str, Any]) -> list[dict[str, Any]]:
     """Return summaries of rounds that nothing stops, but for the differences of each."""
-    usual = {"pool": 50, "training_images": 250, "adopted": 40, "reviewed": 0, "agreement": 0.5}
+    usual: dict[str, Any] = {
+        "pool": 50,
+        "training_images": 250,
+        "adopted": 40,
+        "reviewed": 0,
+        "agreement": 0.5,
+    }
     usual |= {"map50_change_interval": [0.01, 0.05], "seconds": 100.0, "human_seconds": 30.0}
     return [usual | {"round": n} | given for n, given in enumerate(differences, start=1)]
 
@@ -97,7 +103,12 @@ def test_a_control_run_stops_by_plateau_and_budget_only() -> None:
 
 def test_summaries_of_an_older_version_stop_by_what_they_say() -> None:
     old = [{"round": n, "training_images": 9, "candidates": 4, "adopted": 1} for n in (1, 2)]
-    rules = {"plateau_rounds": 1, "agreement": 0.1, "seconds": 1, "human_seconds": 1}
+    rules: dict[str, Any] = {
+        "plateau_rounds": 1,
+        "agreement": 0.1,
+        "seconds": 1,
+        "human_seconds": 1,
+    }
     assert stop(old, **rules) is None
     assert stop([{"round": 1}], **rules) is None
     assert "stop.adoption_rate" in str(stop([{**old[0], "adopted": 0}]))

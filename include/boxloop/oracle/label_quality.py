@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from boxloop.data.boxes import Boxes, iou_of_pairs
 from boxloop.data.dataset import XYXY
+from boxloop.data.pairs import pairs_by_image
 
 ALPHA = 0.9  # weight of the IoU in the similarity of two boxes; the rest is their distance
 NEARNESS = 0.1  # a pixel; e to the minus this times the distance of two centres is their nearness
@@ -100,13 +101,11 @@ def worst(scores: pd.DataFrame, count: int, *, below: float) -> pd.DataFrame:
 
 def _pair(boxes: pd.DataFrame, detections: pd.DataFrame) -> _Pairs:
     codes, _ = pd.factorize(pd.concat([boxes["image_id"], detections["image_id"]]))
-    order = np.argsort(codes[len(boxes) :], kind="stable")
-    images = codes[len(boxes) :][order]
-    first = np.searchsorted(images, codes[: len(boxes)], side="left")
-    counts = np.searchsorted(images, codes[: len(boxes)], side="right") - first
-    box = np.repeat(np.arange(len(boxes)), counts)
-    place = np.arange(len(box)) - np.repeat(np.cumsum(counts) - counts, counts)
-    detection = order[np.repeat(first, counts) + place]
+    own, others = codes[: len(boxes)], codes[len(boxes) :]
+    order = np.argsort(others, kind="stable")
+    parts = list(pairs_by_image(own, others[order], int(codes.max(initial=-1)) + 1))
+    box, place = (np.concatenate(column) for column in zip(*parts, strict=True))
+    detection = order[place]
     names, _ = pd.factorize(pd.concat([boxes["class_name"], detections["class_name"]]))
     similarity = _similarity(
         boxes[XYXY].to_numpy(float)[box], detections[XYXY].to_numpy(float)[detection]
@@ -136,7 +135,8 @@ def _badly_located(pairs: _Pairs, num_boxes: int) -> Array:
     is_met = np.zeros(num_boxes, bool)
     is_met[pairs.boxes[pairs.is_same_class]] = True
     closest = _most_similar(pairs, pairs.is_same_class, pairs.boxes, num_boxes)
-    return np.where(is_met, closest, 1.0)
+    scores: Array = np.where(is_met, closest, 1.0)
+    return scores
 
 
 def _overlooked(
