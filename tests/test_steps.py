@@ -1,24 +1,16 @@
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 import yaml
+from tests.rounds import MICRO, plan, pretend, right_detections, run_round
 
 from boxloop import steps, storage
 from boxloop.artifacts import Run
 from boxloop.data.dataset import (
-    DETECTION_COLUMNS,
-    build_table,
     from_parquet,
     read_dataset,
-    to_parquet,
 )
 from boxloop.experiment import read_experiment
-from boxloop.ledger import run_once
-
-MICRO = "tests/data/micro.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -30,51 +22,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run_id(request: pytest.FixtureRequest) -> str:
     return str(request.node.name)
-
-
-def plan(root: Path, run_id: str, **overrides: Any) -> Run:
-    specs = steps.plan_rounds(MICRO, root=str(root), experiment_id=run_id, overrides=overrides)
-    return Run(specs[0]["run_uri"])
-
-
-def pretend(run: Run, round_number: int, name: str, value: dict[str, Any]) -> None:
-    """Leave behind what a task that needs TensorFlow would."""
-    run_once(run, round_number, name, lambda: value, started=0.0)
-
-
-def run_round(
-    run: Run,
-    round_number: int,
-    detections: pd.DataFrame,
-    unreadable: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    for task in ("parse_annotations", "write_tfrecords"):
-        steps.run_task(task, run.uri, round_number)
-    pretend(run, round_number, "train", {})
-    pretend(run, round_number, "export", {})
-    nothing = to_parquet(build_table([], DETECTION_COLUMNS))
-    storage.write_bytes(run.validation_detections(round_number), nothing)
-    pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
-    parts = detections.iloc[:2], detections.iloc[2:]
-    uris = [run.detections(round_number, 0, 1, number, "digest") for number in (1, 2)]
-    for uri, part in zip(uris, parts, strict=True):
-        storage.write_bytes(uri, to_parquet(part))
-    unreadable = {"x.jpg": "it is a folder"} if unreadable is None else {**unreadable}
-    shard = {"detections_uris": uris, "images": 24, "unreadable": unreadable}
-    pretend(run, round_number, "predict-00000-of-00001", shard)
-    steps.run_task("match_labels", run.uri, round_number)
-    return steps.run_task("merge", run.uri, round_number)
-
-
-def right_detections(run: Run, count: int) -> pd.DataFrame:
-    """Return a detection of the right class in each of the first `count` pool images."""
-    pool = read_dataset(run.dataset(1)).split("pool").head(count)
-    rows: list[dict[str, object]] = [
-        {"image_id": i, "class_name": label, "score": 0.9, "xmin": 8, "ymin": 8, "xmax": 90}
-        | {"ymax": 90}
-        for i, label in zip(pool["image_id"], pool["image_label"], strict=True)
-    ]
-    return build_table(rows, DETECTION_COLUMNS)
 
 
 def test_a_run_that_asks_for_weights_the_model_lacks_is_not_planned(
@@ -215,6 +162,12 @@ def test_a_fifth_of_the_boxed_images_can_play_the_pool(root: Path, run_id: str) 
     truth = from_parquet(storage.read_bytes(run.truth))
     assert set(hidden["image_id"]) <= set(truth["image_id"])
     assert set(dataset.class_names) == set(truth["class_name"])
+    whole = dataset.unhidden(truth)
+    assert len(whole.split("train")) == 16
+    assert set(whole.boxes.loc[whole.boxes["image_id"].isin(hidden["image_id"]), "origin"]) == {
+        "human"
+    }
+    assert not whole.boxes["image_id"].isin(whole.split("pool")["image_id"]).any()
 
 
 def test_without_an_oracle_nothing_joins_and_nothing_stops(root: Path, run_id: str) -> None:

@@ -45,6 +45,11 @@ class Run:
         """Folder of the dataset version that `round_number` trains on."""
         return f"{self.uri}/dataset/round_{round_number:02d}"
 
+    @property
+    def final_dataset(self) -> str:
+        """Folder of the data set that the finished rounds came to, with all boxes of people."""
+        return f"{self.uri}/dataset/final"
+
     def round(self, round_number: int) -> str:
         """Folder of everything a round makes."""
         return f"{self.uri}/round_{round_number:02d}"

@@ -117,10 +117,11 @@ def _ask_people(
     queue = build_queue(
         adoptions,
         read_detections(uris),
-        dataset.images,
+        dataset.split("pool"),
         dataset.boxes,
         config=experiment.review,
         seed=experiment.seed,
+        asked=set(dataset.refused["image_id"]),
         previous=previous,
     )
     storage.write_bytes(run.queue(round_number), to_parquet(queue))

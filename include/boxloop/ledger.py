@@ -138,9 +138,10 @@ def finished_rounds(run: Run) -> int:
 
 
 def round_seconds(run: Run, round_number: int) -> float:
-    """Return the time that a round's tasks have taken so far, in seconds."""
+    """Return the time that the tasks of a round have taken, in seconds; all but the last."""
     folder = run.timing(round_number, "*").rpartition("/")[0]
-    uris = [uri for uri in storage.list_files(folder) if uri.endswith(".json")]
+    last = run.timing(round_number, ROUND_TASKS[-1])
+    uris = [uri for uri in storage.list_files(folder) if uri.endswith(".json") and uri != last]
     return round(sum(float(storage.read_json(uri)["seconds"]) for uri in uris), 3)
 
 

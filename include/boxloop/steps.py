@@ -164,10 +164,14 @@ def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Valu
 
 
 def report(run_uri: str) -> Value:
-    """Write the report of the rounds that have finished."""
+    """Write the report of the rounds that have finished, and the data set that they came to."""
+    from boxloop.data.dataset import from_parquet, read_dataset, write_dataset
     from boxloop.report.load import write_report
 
-    return write_report(run_uri)
+    run, value = Run(run_uri.rstrip("/")), write_report(run_uri)
+    truth = from_parquet(storage.read_bytes(run.truth))
+    write_dataset(run.final_dataset, read_dataset(run.dataset(value["rounds"] + 1)).unhidden(truth))
+    return {**value, "dataset_uri": run.final_dataset}
 
 
 _STEPS: dict[str, Callable[[Run, int], Value]] = {

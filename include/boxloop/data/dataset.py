@@ -145,6 +145,23 @@ class Dataset:
             pd.concat([self.refused, refused], ignore_index=True).astype(REFUSED_COLUMNS),
         )
 
+    def unhidden(self, truth: pd.DataFrame) -> Dataset:
+        """Return the dataset with the boxes that were hidden from it, in the place of others.
+
+        Args:
+            truth: true boxes of pool images, with BOX_COLUMNS.
+        """
+        is_hidden = self.images["is_hidden"]
+        hidden = self.images.loc[is_hidden, "image_id"]
+        images = self.images.assign(
+            split=self.images["split"].mask(is_hidden, "train"), is_hidden=False
+        )
+        boxes = [
+            self.boxes[~is_in(self.boxes["image_id"], hidden)],
+            fill_missing(truth, BOX_COLUMNS)[is_in(truth["image_id"], hidden)],
+        ]
+        return Dataset(images, pd.concat(boxes, ignore_index=True), self.refused)
+
     @property
     def training_images(self) -> pd.DataFrame:
         """Images of the train split, and of the pool once it has a box."""

@@ -1,0 +1,62 @@
+"""Rounds of a run without TensorFlow: what the tasks that need it would leave behind."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from boxloop import steps, storage
+from boxloop.artifacts import Run
+from boxloop.data.dataset import DETECTION_COLUMNS, build_table, read_dataset, to_parquet
+from boxloop.ledger import run_once
+
+MICRO = "tests/data/micro.yaml"
+
+
+def plan(root: Path, run_id: str, **overrides: Any) -> Run:
+    specs = steps.plan_rounds(MICRO, root=str(root), experiment_id=run_id, overrides=overrides)
+    return Run(specs[0]["run_uri"])
+
+
+def pretend(run: Run, round_number: int, name: str, value: dict[str, Any]) -> None:
+    """Leave behind what a task that needs TensorFlow would."""
+    run_once(run, round_number, name, lambda: value, started=0.0)
+
+
+def run_round(
+    run: Run,
+    round_number: int,
+    detections: pd.DataFrame,
+    unreadable: Mapping[str, str] | None = None,
+    people: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    for task in ("parse_annotations", "write_tfrecords"):
+        steps.run_task(task, run.uri, round_number)
+    pretend(run, round_number, "train", {})
+    pretend(run, round_number, "export", {})
+    nothing = to_parquet(build_table([], DETECTION_COLUMNS))
+    storage.write_bytes(run.validation_detections(round_number), nothing)
+    pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
+    parts = detections.iloc[:2], detections.iloc[2:]
+    uris = [run.detections(round_number, 0, 1, number, "digest") for number in (1, 2)]
+    for uri, part in zip(uris, parts, strict=True):
+        storage.write_bytes(uri, to_parquet(part))
+    unreadable = {"x.jpg": "it is a folder"} if unreadable is None else {**unreadable}
+    shard = {"detections_uris": uris, "images": 24, "unreadable": unreadable}
+    pretend(run, round_number, "predict-00000-of-00001", shard)
+    steps.run_task("match_labels", run.uri, round_number)
+    if people is not None:
+        people()
+    return steps.run_task("merge", run.uri, round_number)
+
+
+def right_detections(run: Run, count: int) -> pd.DataFrame:
+    """Return a detection of the right class in each of the first `count` pool images."""
+    pool = read_dataset(run.dataset(1)).split("pool").head(count)
+    rows: list[dict[str, object]] = [
+        {"image_id": i, "class_name": label, "score": 0.9, "xmin": 8, "ymin": 8, "xmax": 90}
+        | {"ymax": 90}
+        for i, label in zip(pool["image_id"], pool["image_label"], strict=True)
+    ]
+    return build_table(rows, DETECTION_COLUMNS)
