@@ -36,7 +36,10 @@ STUDY_RULE, DEFAULT = "study", "gated"
 def arms(config: OracleConfig) -> Mapping[str, OracleConfig]:
     """Return the sets of rules by name: the default, and it with a part changed."""
     gated = dataclasses.replace(config, mode="gated", by="labels")
-    firm = {"gated, box firm by 0.7": dataclasses.replace(gated, min_agreement=0.7)}
+    firm = {
+        f"gated, box firm by {iou}": dataclasses.replace(gated, min_agreement=iou)
+        for iou in (0.5, 0.6, 0.7, 0.8)
+    }
     return {
         STUDY_RULE: dataclasses.replace(config, mode=STUDY, by="labels"),
         DEFAULT: gated,

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from boxloop.oracle_settings import BOTH, GATED, HUMAN, JUDGES, LABELS, NOBODY, STUDY
 from boxloop.train_settings import STARTS
 from boxloop.zoo import model_names
 
@@ -113,6 +114,33 @@ PARAMS = {
         "time of a round. A retry after a failure always goes on.",
         section=TRAINING,
     ),
+    "oracle": Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *JUDGES],
+        values_display={
+            LABELS: "image-level labels",
+            BOTH: "labels, and people where they are not sure",
+            HUMAN: "people",
+            NOBODY: "nobody: a control run",
+        },
+        title="Who judges detections",
+        description="Where people judge, each round waits for them on its Review page, for a day "
+        "at the most, and then goes on with what there is.",
+        section=ORACLE,
+    ),
+    "oracle_mode": Param(
+        None,
+        type=["null", "string"],
+        enum=[None, GATED, STUDY],
+        values_display={
+            GATED: "gated: calibrated, and judged anew each round",
+            STUDY: "study: class equals label, once and for ever",
+        },
+        title="Rule for labels",
+        description="How a detection is held against its image's label.",
+        section=ORACLE,
+    ),
     "min_score": Param(
         None,
         type=["null", "number"],
@@ -132,6 +160,8 @@ OVERRIDES = {
     "steps": "train.steps",
     "model": "model",
     "start": "train.start",
+    "oracle": "oracle.by",
+    "oracle_mode": "oracle.mode",
     "min_score": "oracle.min_score",
 }
 """Param to the setting of the experiment file that it overrides."""

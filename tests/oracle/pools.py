@@ -70,13 +70,13 @@ def dataset(
 
 
 def rules(**changes: Any) -> Rules:
-    """Gates of 0.5 for every class, all of them shut."""
+    """Gates with a lead of 0.5 for every class, all of them shut."""
     values: dict[str, Any] = {
+        "min_score": 0.2,
         "thresholds": dict.fromkeys(NAMES, 0.5),
         "min_agreement": 0.0,
         "rival_lead": 0.1,
-        "keep_score": 0.2,
-        "further_threshold": 0.5,
+        "further_threshold": 0.3,
         "is_again": True,
     }
     return Rules(**{**values, **changes})

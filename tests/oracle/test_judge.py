@@ -13,19 +13,33 @@ from boxloop.oracle import gates
 from boxloop.oracle.adoptions import ADOPTION_COLUMNS, LEFT_TO_PEOPLE, reject
 from boxloop.oracle.judge import NOT_AGAIN, NOT_FOUND
 
-STUDY = rules(rival_lead=1.0, further_threshold=math.inf, is_again=False)
+STUDY = rules(
+    thresholds=dict.fromkeys(NAMES, 0), rival_lead=1.0, further_threshold=math.inf, is_again=False
+)
 ONE = pool(a="ace")
 
 
 @pytest.mark.parametrize(
     ("found", "shown", "reason"),
     [
-        pytest.param([("a", "ace", 0.5, 1)], ("adopted", "ace", 1), "score 0.50", id="just enough"),
+        pytest.param([("a", "ace", 0.5, 1)], ("adopted", "ace", 1), "0.50 ahead", id="just enough"),
         pytest.param(
-            [("a", "king", 0.9, 50), ("a", "ace", 0.49, 2), ("a", "ace", 0.3, 3)],
+            [("a", "king", 0.9, 50), ("a", "ace", 0.19, 2)],
             ("rejected", "ace", 2),
             gates.LOW_SCORE,
             id="right class, low score",
+        ),
+        pytest.param(
+            [("a", "ace", 0.9, 2), ("a", "ace", 0.45, 40), ("a", "ace", 0.2, 70)],
+            ("rejected", "ace", 2),
+            gates.LITTLE_LEAD,
+            id="another one close behind",
+        ),
+        pytest.param(
+            [("a", "ace", 0.8, 2), ("a", "king", 0.75, 40), ("a", "ace", 0.2, 70)],
+            ("adopted", "ace", 2),
+            "0.60 ahead",
+            id="another one far behind",
         ),
         pytest.param(
             [("a", "king", 0.7, 1), ("a", "queen", 0.9, 2)],
@@ -42,13 +56,13 @@ ONE = pool(a="ace")
         pytest.param(
             [("a", "ace", 0.8, 1), ("a", "king", 0.89, 2)],
             ("adopted", "ace", 1),
-            "score 0.80",
+            "0.80 ahead",
             id="a rival a little ahead",
         ),
         pytest.param(
             [("a", "ace", 0.8, 1), ("a", "king", 0.8, 8)],
             ("adopted", "ace", 1),
-            "score 0.80",
+            "0.80 ahead",
             id="another class elsewhere",
         ),
         pytest.param([("b", "ace", 0.9, 1)], ("rejected", None, None), gates.NOTHING_DETECTED),
@@ -79,7 +93,7 @@ def test_a_box_that_is_not_firm_is_rejected() -> None:
 
 
 def test_an_image_adopts_all_that_pass_or_the_best() -> None:
-    found = detections(("a", "ace", 0.9, 1), ("a", "ace", 0.6, 40), ("a", "ace", 0.4, 70))
+    found = detections(("a", "ace", 0.9, 1), ("a", "ace", 0.4, 40), ("a", "ace", 0.05, 70))
     several = verdicts(found, dataset(ONE))
     assert said(several) == [("a", "adopted", "ace", 1), ("a", "adopted", "ace", 40)]
     assert (
@@ -133,7 +147,7 @@ def test_by_the_study_s_rule_a_box_stands_for_ever_and_the_best_of_the_class_is_
     found = detections(
         ("a", "king", 1.0, 0),
         ("a", "ace", 0.9, 50),
-        ("b", "ace", 0.8, 1),
+        ("b", "ace", 0.89, 1),
         ("b", "ace", 0.9, 50),
         ("b", "king", 1.0, 50),
         ("c", "ace", 0.9, 1),
@@ -158,7 +172,7 @@ def test_what_a_person_refused_is_not_adopted_again() -> None:
 def test_an_image_without_label_and_a_class_without_threshold_adopt_nothing() -> None:
     found = detections(("a", "ace", 1, 1), ("b", "joker", 1, 1))
     judged = verdicts(found, dataset(pool(a=None, b="joker")))
-    assert reasons(judged) == {"a": gates.OTHER_CLASS, "b": gates.LOW_SCORE}
+    assert reasons(judged) == {"a": gates.OTHER_CLASS, "b": gates.LITTLE_LEAD}
 
 
 def test_images_of_people_and_images_that_vanished_are_not_judged() -> None:
@@ -171,7 +185,7 @@ def test_images_of_people_and_images_that_vanished_are_not_judged() -> None:
 def test_rejected_boxes_give_way_to_standing_ones() -> None:
     images = dataset(pool(a="ace", b="ace"), ("a", "ace", 0))
     found = detections(
-        ("a", "ace", 0.9, 0), ("a", "ace", 0.8, 40), ("b", "ace", 0.9, 0), ("b", "ace", 0.8, 40)
+        ("a", "ace", 0.9, 0), ("a", "ace", 0.3, 40), ("b", "ace", 0.9, 0), ("b", "ace", 0.3, 40)
     )
     judged = verdicts(found, images)
     left = reject(judged, judged.index[judged["verdict"] == "adopted"], LEFT_TO_PEOPLE)

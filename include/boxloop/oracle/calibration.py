@@ -1,4 +1,4 @@
-"""How far a score is to be trusted: thresholds that keep a target precision on validation boxes.
+"""How far a detection is to be trusted: thresholds that keep a target precision on known boxes.
 
 Source: one score threshold chosen on held-out boxes is as good as a search with training (arXiv
 2210.10221, there by F_beta); the shrinkage is that of a beta-binomial model, Gelman et al.,
@@ -27,13 +27,13 @@ PRIOR = 0.5  # boxes right and wrong that everybody begins with (Jeffreys)
 
 @dataclass(frozen=True)
 class Bar:
-    """The score that a class must reach, and what it rests on."""
+    """The lead that a class must have, and what it rests on."""
 
     class_name: str
     threshold: float
     """In [0, 1]."""
     precision: float
-    """Estimated share of detections of at least this score that are right."""
+    """Estimated share of detections with at least this lead that are right."""
     interval: tuple[float, float]
     """95 % of the estimate's distribution."""
     boxes: int
@@ -44,62 +44,58 @@ class Bar:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What the validation boxes say of scores."""
+    """What the validation boxes say of leads, see `boxloop.oracle.gates.find_leads`."""
 
     bars: Sequence[Bar]
     """One a class, for the best detection of an image's label."""
     further: Bar
     """For further detections of it in the same image, of whatever class."""
-    scores: Array
-    """Scores, ascending, shape (N,)."""
+    leads: Array
+    """Ascending, shape (N,)."""
     p_right: Array
-    """Share of right detections at these scores, never falling, shape (N,)."""
+    """Share of right detections at these leads, never falling, shape (N,)."""
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Class to the score that the best detection of an image must reach."""
+        """Class to the lead that the best detection of an image must have."""
         return {bar.class_name: bar.threshold for bar in self.bars}
 
     @property
     def further_threshold(self) -> float:
-        """Score that further detections must reach: infinite where none keeps the target."""
+        """Lead that further detections must have: infinite where none keeps the target."""
         return self.further.threshold if self.further.is_reached else math.inf
 
-    def probability(self, scores: Array) -> Array:
-        """Return the probability that detections of these scores are right, in [0, 1]."""
-        found: Array = np.interp(scores, self.scores, self.p_right)
+    def probability(self, leads: Array) -> Array:
+        """Return the probability that detections with these leads are right, in [0, 1]."""
+        found: Array = np.interp(leads, self.leads, self.p_right)
         return found
 
 
-def calibrate(
-    found: pd.DataFrame, class_names: Sequence[str], *, target: float, min_score: float
-) -> Calibration:
-    """Choose of each class the lowest score at which its precision holds the target.
+def calibrate(found: pd.DataFrame, class_names: Sequence[str], *, target: float) -> Calibration:
+    """Choose of each class the smallest lead at which its precision holds the target.
 
     A class with few validation boxes is estimated by all classes together as much as by its own.
     Second and third detections in an image are right less often, so they have a bar of their own.
 
     Args:
-        found: validation detections that would be asked about: class_name, score, is_right, and
+        found: validation detections that would be asked about: class_name, lead, is_right, and
             is_best, whether it is the best of its class in its image.
         class_names: every class, also one without detections.
         target: precision, in (0, 1).
-        min_score: no threshold is lower.
     """
-    found = found[found["score"] >= min_score].sort_values("score", ascending=False)
+    found = found.sort_values("lead", ascending=False, kind="stable")
     best, rest = found[found["is_best"]], found[~found["is_best"]].assign(class_name=FURTHER)
-    bars = [_bar(name, best, target=target, min_score=min_score) for name in class_names]
-    further = _bar(FURTHER, rest, target=target, min_score=min_score)
-    scores, is_right = found["score"].to_numpy(float), found["is_right"].to_numpy(bool)
-    return Calibration(bars, further, *_curve(scores, is_right))
+    bars = [_bar(name, best, target) for name in class_names]
+    leads, is_right = best["lead"].to_numpy(float), best["is_right"].to_numpy(bool)
+    return Calibration(bars, _bar(FURTHER, rest, target), *_curve(leads, is_right))
 
 
-def _bar(name: str, found: pd.DataFrame, *, target: float, min_score: float) -> Bar:
-    """Choose the threshold of a class among all scores, best first."""
-    scores, is_right = found["score"].to_numpy(float), found["is_right"].to_numpy(bool)
+def _bar(name: str, found: pd.DataFrame, target: float) -> Bar:
+    """Choose the threshold of a class among all leads, the largest first."""
+    leads, is_right = found["lead"].to_numpy(float), found["is_right"].to_numpy(bool)
     is_own = (found["class_name"] == name).to_numpy(bool)
-    grid = np.append(np.unique(scores)[::-1], min_score)
-    at_least = np.searchsorted(-scores, -grid, side="right")
+    grid = np.append(np.unique(leads)[::-1], 0.0)
+    at_least = np.searchsorted(-leads, -grid, side="right")
     counts = [np.append(0, np.cumsum(of))[at_least] for of in (is_own, is_own & is_right)]
     totals = np.append(0, np.cumsum(is_right))[at_least]
     overall = (totals + PRIOR) / (at_least + 2 * PRIOR)
@@ -120,15 +116,15 @@ def _bar(name: str, found: pd.DataFrame, *, target: float, min_score: float) -> 
     )
 
 
-def _curve(scores: Array, is_right: Array) -> tuple[Array, Array]:
-    """Return scores, ascending, and the share of right ones at each, made never to fall.
+def _curve(leads: Array, is_right: Array) -> tuple[Array, Array]:
+    """Return leads, ascending, and the share of right ones at each, made never to fall.
 
     Isotonic regression over all classes, with half a box right and half a box wrong at each end.
     """
     ends = np.array([0.0, 0.0, 1.0, 1.0])
-    x = np.concatenate([ends, scores])
+    x = np.concatenate([ends, leads])
     y = np.concatenate([[0.0, 1.0, 0.0, 1.0], is_right.astype(float)])
-    weights = np.concatenate([[1.0, PRIOR, PRIOR, 1.0], np.ones(len(scores))])
+    weights = np.concatenate([[1.0, PRIOR, PRIOR, 1.0], np.ones(len(leads))])
     places, groups = np.unique(x, return_inverse=True)
     total = np.bincount(groups, weights)
     mean = np.bincount(groups, weights * y) / total

@@ -29,7 +29,9 @@ from boxloop.oracle.gates import (
     RIVAL,
     Rules,
     find_faults,
+    find_leads,
     pass_gates,
+    rank,
 )
 
 Array = np.ndarray[Any, Any]
@@ -60,7 +62,7 @@ def judge(
         images: image_id and image_label of each, each once.
         dataset: with the boxes that stand before the round, and those that people refused.
         rules: to go by.
-        probability: of scores to be right.
+        probability: of leads to be right ones.
 
     Returns:
         A table with ADOPTION_COLUMNS and `box`, the index of the standing box that a verdict is
@@ -68,8 +70,8 @@ def judge(
         row shows the detection that came closest: the best of the label's class, else the best of
         all, else nulls.
     """
-    ranked = _rank(detections, images)
-    ranked["fault"] = find_faults(ranked, rules)
+    ranked = _labelled(detections, images)
+    ranked["fault"], ranked["lead"] = find_faults(ranked, rules), find_leads(ranked)
     ranked["reason"] = pass_gates(ranked, dataset.refused, rules)
     standing = dataset.standing[is_in(dataset.standing["image_id"], images["image_id"])]
     old = _judge_again(standing, ranked, rules) if rules.is_again else _leave(standing)
@@ -77,18 +79,17 @@ def judge(
     has_box = pd.concat([old.loc[old["verdict"] != WITHDRAWN, "image_id"], new["image_id"]])
     without = images[~is_in(images["image_id"], has_box)]
     judged = pd.concat([old, new, _closest(ranked, without)], ignore_index=True)
-    judged["p_right"] = probability(judged["score"].to_numpy(float))
+    judged["p_right"] = probability(judged["lead"].to_numpy(float))
     judged.loc[judged["reason"] == OTHER_CLASS, "p_right"] = 0.0
     return _finish(judged, images)
 
 
-def _rank(detections: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+def _labelled(detections: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Return the detections in these images with their labels, best first."""
     labels = images.set_index("image_id")["image_label"]
     own = detections.loc[is_in(detections["image_id"], images["image_id"]), [*DETECTION_COLUMNS]]
     own = own.assign(image_label=own["image_id"].map(labels).astype("string"))
-    order = ["score", "image_id", "class_name", *XYXY]
-    return own.sort_values(order, ascending=[False, *[True] * 6], ignore_index=True)
+    return rank(own)
 
 
 def _leave(standing: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +98,7 @@ def _leave(standing: pd.DataFrame) -> pd.DataFrame:
 
 def _judge_again(standing: pd.DataFrame, ranked: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     """Hold each standing box against the best detection of the label's class in its place."""
-    found = _best_in_place(standing, ranked[ranked["score"] >= rules.keep_score])
+    found = _best_in_place(standing, ranked[ranked["score"] >= rules.min_score])
     is_found = found >= 0
     again = ranked.reindex(found).reset_index(drop=True)  # nulls where there is none
     old = _of_standing(standing)
@@ -109,6 +110,7 @@ def _judge_again(standing: pd.DataFrame, ranked: pd.DataFrame, rules: Rules) -> 
     old["reason"] = np.select([~is_found, is_rivalled], [NOT_FOUND, RIVAL], FOUND_AGAIN)
     for name in ("score", *XYXY, "agreement"):
         old[name] = old[name].mask(is_moved, again[name])
+    old["lead"] = again["lead"].fillna(0.0)
     return old
 
 
@@ -130,7 +132,7 @@ def _adopt(ranked: pd.DataFrame, old: pd.DataFrame, rules: Rules) -> pd.DataFram
     good = without_overlaps(good, old)
     if math.isinf(rules.further_threshold):
         good = good[~is_in(good["image_id"], old["image_id"])]
-    passed = [f"class is the image's label, score {score:.2f}" for score in good["score"]]
+    passed = [f"class is the image's label, {lead:.2f} ahead" for lead in good["lead"]]
     return good.assign(verdict=ADOPTED, reason=passed)
 
 
@@ -146,7 +148,8 @@ def _closest(ranked: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
 
 def _of_standing(standing: pd.DataFrame) -> pd.DataFrame:
     columns = ["image_id", "class_name", "score", *XYXY]
-    return standing[columns].assign(agreement=np.nan, box=standing.index).reset_index(drop=True)
+    old = standing[columns].assign(agreement=np.nan, lead=np.nan, box=standing.index)
+    return old.reset_index(drop=True)
 
 
 def _ious(first: pd.DataFrame, second: pd.DataFrame) -> Array:

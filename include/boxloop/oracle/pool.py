@@ -42,7 +42,7 @@ class Judged(NamedTuple):
 def calibrate_oracle(
     validation: pd.DataFrame, dataset: Dataset, config: OracleConfig
 ) -> Calibration | None:
-    """Choose score thresholds on the validation boxes; None by the study's rule, which has none.
+    """Choose thresholds on the validation boxes; None by the study's rule, which has none.
 
     Args:
         validation: detections in the validation images, with DETECTION_COLUMNS.
@@ -54,9 +54,7 @@ def calibrate_oracle(
     images, names = dataset.split("validation"), dataset.class_names
     truth = dataset.boxes_in(images)
     found = find_labelled(validation, truth, images, names, _rules(config, None, dataset))
-    return calibrate(
-        found, dataset.class_names, target=config.target_precision, min_score=config.min_score
-    )
+    return calibrate(found, names, target=config.target_precision)
 
 
 def judge_pool(
@@ -119,12 +117,11 @@ def _rules(config: OracleConfig, calibration: Calibration | None, dataset: Datas
     """Return the gates that the settings ask for."""
     is_study = config.mode == STUDY
     further = calibration.further_threshold if calibration else math.inf
-    flat = dict.fromkeys(dataset.class_names, config.min_score)
     return Rules(
-        thresholds=calibration.thresholds if calibration else flat,
+        min_score=config.min_score,
+        thresholds=calibration.thresholds if calibration else dict.fromkeys(dataset.class_names, 0),
         min_agreement=0.0 if is_study else config.min_agreement,
         rival_lead=1.0 if is_study else config.rival_lead,
-        keep_score=config.min_score,
         further_threshold=further if config.several else math.inf,
         is_again=not is_study,
     )
