@@ -1,0 +1,121 @@
+"""How the training set grew class by class, and which of its boxes are worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from boxloop.data.dataset import ADOPTED, DOUBTFUL, XYXY, Dataset, is_in
+from boxloop.oracle.label_quality import LOW_SCORE, label_quality, worst
+from boxloop.report.pictures import Outline, Outlines, Shower, Shown
+from boxloop.report.summary import RoundFacts
+
+LOOK_AT = 12  # boxes
+WORTH_A_LOOK = 0.8  # quality below which a box is shown
+KINDS = {
+    "badly_located": "badly located",
+    "swapped": "may be of another class",
+    "overlooked": "beside something overlooked",
+}
+"""What a low score of boxloop/oracle/label_quality.py means."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthFacts:
+    """The growth table, over the rounds that counted their boxes."""
+
+    numbers: Sequence[int]
+    """Of the rounds."""
+    classes: Sequence[Row]
+    """name, start, totals, increase, withdrawn, reviewed, precision, recall, mean_iou; the class
+    with most boxes at the start comes first."""
+    total: Row
+    """The same of all classes, but for the last three."""
+    mixes: Sequence[tuple[int, Mapping[str, float | None]]]
+    """Number of a round with its entropy and Gini."""
+
+
+class Look(NamedTuple):
+    """A box that is worth a look."""
+
+    class_name: str
+    round_number: int
+    kind: str
+    quality: float
+    shown: Shown
+    """Dashed, the box; solid, what the last detector found."""
+
+
+def build_growth_facts(rounds: Sequence[RoundFacts]) -> GrowthFacts | None:
+    """Return the growth table, None where no round has counted its boxes."""
+    grown = [facts.summary for facts in rounds if facts.summary.get("growth")]
+    if not grown:
+        return None
+    names = [row["class_name"] for row in grown[-1]["growth"]]
+    by_round = [{row["class_name"]: row for row in summary["growth"]} for summary in grown]
+    classes = [_class_row(name, [rows[name] for rows in by_round]) for name in names]
+    classes.sort(key=lambda row: (-row["start"], row["name"]))
+    sums = {key: sum(row[key] for row in classes) for key in _SUMMED}
+    totals = [sum(column) for column in zip(*(row["totals"] for row in classes), strict=True)]
+    return GrowthFacts(
+        numbers=[summary["round"] for summary in grown],
+        classes=classes,
+        total={"name": "all", "totals": totals, **sums},
+        mixes=[(summary["round"], summary["class_mix"]) for summary in grown],
+    )
+
+
+_SUMMED = ("start", "increase", "withdrawn", "reviewed")
+_QUALITY = ("precision", "recall", "mean_iou")
+
+
+def _class_row(name: str, rows: Sequence[Mapping[str, Any]]) -> Row:
+    first, last = rows[0], rows[-1]
+    start = first["total"] - first["added"] + first["withdrawn"]
+    return {
+        "name": name,
+        "start": start,
+        "totals": [row["total"] for row in rows],
+        "increase": last["total"] - start,
+        "withdrawn": sum(row["withdrawn"] for row in rows),
+        "reviewed": last["reviewed"],
+        **{figure: last[figure] for figure in _QUALITY},
+    }
+
+
+def boxes_to_look_at(
+    dataset: Dataset | None, detections: pd.DataFrame | None, shower: Shower
+) -> list[Look]:
+    """Return the adopted boxes that are most likely wrong, by what the last detector found.
+
+    Args:
+        dataset: what the last round left, None where that is not known.
+        detections: of the last round in the pool, None where they were not kept.
+        shower: makes the pictures.
+    """
+    if dataset is None or detections is None:
+        return []
+    boxes = dataset.boxes[dataset.boxes["origin"] != DOUBTFUL]
+    boxes = boxes[is_in(boxes["image_id"], dataset.split("pool")["image_id"])]
+    scores = label_quality(boxes, detections)
+    kept = boxes[["origin", "round"]].reset_index(drop=True)
+    scores = scores.assign(**{name: kept[name] for name in kept})
+    found = worst(scores[scores["origin"] == ADOPTED], LOOK_AT, below=WORTH_A_LOOK)
+    sure = detections[
+        (detections["score"] >= LOW_SCORE) & is_in(detections["image_id"], found["image_id"])
+    ]
+    outlines = Outlines({}, dict(iter(sure.groupby("image_id"))))
+    return [_look(row, outlines, shower) for row in found.to_dict("records")]
+
+
+def _look(row: Mapping[Any, Any], outlines: Outlines, shower: Shower) -> Look:
+    name, image_id = str(row["class_name"]), str(row["image_id"])
+    xmin, ymin, xmax, ymax = (float(row[edge]) for edge in XYXY)
+    drawn = [Outline((xmin, ymin, xmax, ymax), name, None), *outlines.draw(image_id)]
+    shown = shower.show_these(image_id, drawn)
+    return Look(name, int(row["round"]), KINDS[row["kind"]], float(row["quality"]), shown)
