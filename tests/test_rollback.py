@@ -7,6 +7,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.child import INPUT_ERROR
 from boxloop.cli import main
+from boxloop.lease import LeaseLostError, hold
 from boxloop.rollback import check_rolled_back, rollback, started_rounds
 
 # google-cloud-storage asks for a package that only its gRPC transport needs
@@ -138,6 +139,16 @@ def test_a_kill_amid_a_round_leaves_it_unfinished(
     monkeypatch.undo()
     assert moved == ["summary.json", "done/merge.json"]
     assert names(run, "round_01") == ["a.bin"]
+
+
+def test_a_trainer_that_still_runs_loses_its_lease(run: Run) -> None:
+    lost: list[bool] = []
+    with hold(run.lease(3), on_lost=lambda: lost.append(True)) as held:
+        held.check()
+        rollback(run.uri, 3)
+        with pytest.raises(LeaseLostError, match="taken over"):
+            held.check()
+    assert not storage.exists(run.lease(3))
 
 
 @pytest.mark.parametrize(

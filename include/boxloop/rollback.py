@@ -8,9 +8,10 @@ from typing import Any
 from boxloop import storage
 from boxloop.artifacts import Run
 
-_FIRST = ("summary.json", "done")
-"""What says that a round, or a task of it, is finished. It goes first, so that a rollback that is
-cut off leaves no finished round with half of its files."""
+_FIRST = ("train.lease", "summary.json", "done")
+"""What goes first. Without its lease a trainer that still runs ends before it writes again. And
+what says that a round, or a task of it, is finished must not stay behind with half of its files
+where a rollback is cut off."""
 
 
 def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
 
     Everything of those rounds, and the dataset versions that they made, moves to
     `<run>/rolled_back/<n>/`, the last round first. Nothing is deleted. The rounds before, their
-    dataset version and the settings stay.
+    dataset version and the settings stay. A trainer of those rounds that still runs loses its
+    lease, and so ends; other tasks must not run meanwhile.
 
     Args:
         run_uri: the run's folder, or gs://.
