@@ -32,10 +32,10 @@ class GrowthFacts:
     numbers: Sequence[int]
     """Of the rounds."""
     classes: Sequence[Row]
-    """name, start, totals, increase, withdrawn, reviewed, precision, recall, mean_iou; the class
-    with most boxes at the start comes first."""
+    """name, start, totals, increase, withdrawn, reviewed, adopted, precision, recall, mean_iou; the
+    class with most boxes at the start comes first."""
     total: Row
-    """The same of all classes, but for the last three."""
+    """The same of all classes, but for the last four."""
     mixes: Sequence[tuple[int, Mapping[str, float | None]]]
     """Number of a round with its entropy and Gini."""
 
@@ -83,7 +83,7 @@ def _class_row(name: str, rows: Sequence[Mapping[str, Any]]) -> Row:
         "totals": [row["total"] for row in rows],
         "increase": last["total"] - start,
         "withdrawn": sum(row["withdrawn"] for row in rows),
-        "reviewed": last["reviewed"],
+        **{key: last[key] for key in ("reviewed", "adopted")},
         **{figure: last[figure] for figure in _QUALITY},
     }
 
