@@ -156,4 +156,5 @@ def _overlooked(
     )
     sums = table.groupby("image_id")[["sum", "of"]].sum()
     pooled = (sums["sum"] / sums["of"]).to_dict()
-    return boxes["image_id"].map(pooled).astype(float).fillna(1.0).to_numpy(float)
+    by_box = boxes["image_id"].map(pooled).astype(float).fillna(1.0)
+    return np.asarray(by_box, dtype=np.float64)

@@ -103,13 +103,12 @@ def boxes_to_look_at(
     boxes = dataset.boxes[dataset.boxes["origin"] != DOUBTFUL]
     boxes = boxes[is_in(boxes["image_id"], dataset.split("pool")["image_id"])]
     scores = label_quality(boxes, detections)
-    kept = boxes[["origin", "round"]].reset_index(drop=True)
-    scores = scores.assign(**{name: kept[name] for name in kept})
+    scores = scores.assign(origin=boxes["origin"].array, round=boxes["round"].array)
     found = worst(scores[scores["origin"] == ADOPTED], LOOK_AT, below=WORTH_A_LOOK)
     sure = detections[
         (detections["score"] >= LOW_SCORE) & is_in(detections["image_id"], found["image_id"])
     ]
-    outlines = Outlines({}, dict(iter(sure.groupby("image_id"))))
+    outlines = Outlines({}, {str(image_id): rows for image_id, rows in sure.groupby("image_id")})
     return [_look(row, outlines, shower) for row in found.to_dict("records")]
 
 
