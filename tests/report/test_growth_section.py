@@ -15,13 +15,16 @@ from boxloop.data.dataset import (
     DETECTION_COLUMNS,
     XYXY,
     build_table,
+    from_parquet,
     read_dataset,
     to_parquet,
     write_dataset,
 )
 from boxloop.ledger import ROUND_TASKS
 from boxloop.oracle.adoptions import ADOPTION_COLUMNS
+from boxloop.report.growth_section import boxes_to_look_at
 from boxloop.report.load import write_report
+from boxloop.report.pictures import Shower
 
 MakeRun = Callable[..., Run]
 SEEN, SHIFTED, AWAY = (10, 10, 50, 50), (10, 10, 50, 40), (200, 200, 250, 250)
@@ -181,10 +184,22 @@ def test_the_worst_boxes_are_shown(run: Run) -> None:
         box("t0.jpg", "tock", AWAY, score=0.99),  # not in the pool
     )
     # p2: hardly any similarity, and the other sure detection is like its box; p1 is fine
-    assert looks(run)[0] == "pip · round 3 beside something overlooked · quality 0.00 p2.jpg"
+    assert looks(run)[1] == "pip · round 3 beside something overlooked · quality 0.00 p2.jpg"
     # 0.9 x 0.75 and 0.1 x e to the minus 0.5, of centres 5 pixels apart
-    assert looks(run)[1] == "pip · round 1 badly located · quality 0.74 p0.jpg"
+    assert looks(run)[0] == "pip · round 1 badly located · quality 0.74 p0.jpg"
     assert len(looks(run)) == 2
+
+
+def test_what_counts_begins_at_the_operating_threshold(run: Run) -> None:
+    detect(run, box("p0.jpg", "pip", SHIFTED, score=0.4))
+    assert looks(run) == []  # not evaluated: from 0.5 on
+    operating = {"threshold": 0.4, "precision": 1.0, "recall": 1.0, "f1": 1.0}
+    dataset = read_dataset(run.dataset(3))
+    detections = from_parquet(storage.read_bytes(run.detections(2, 0, 1, 0, "digest")))
+    shower = Shower({"p0.jpg": f"{run.uri}/images/p0.jpg"}, storage.read_bytes)
+    found = boxes_to_look_at(dataset, detections, {"operating": operating}, shower)
+    assert [(look.kind, look.shown.image_id) for look in found] == [("badly located", "p0.jpg")]
+    assert [outline.label for outline in found[0].shown.outlines] == ["", "pip 0.40"]
 
 
 def test_without_detections_no_box_is_suspected(run: Run) -> None:

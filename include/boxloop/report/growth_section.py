@@ -89,24 +89,32 @@ def _class_row(name: str, rows: Sequence[Mapping[str, Any]]) -> Row:
 
 
 def boxes_to_look_at(
-    dataset: Dataset | None, detections: pd.DataFrame | None, shower: Shower
+    dataset: Dataset | None,
+    detections: pd.DataFrame | None,
+    evaluation: Mapping[str, Any],
+    shower: Shower,
 ) -> list[Look]:
-    """Return the adopted boxes that are most likely wrong, by what the last detector found.
+    """Return the adopted boxes that the last detector speaks against most.
+
+    A detection is held against a box from the operating threshold on. ObjectLab's own thresholds
+    are for probabilities, which the scores of these detectors are not: few ever reach 0.95.
 
     Args:
         dataset: what the last round left, None where that is not known.
         detections: of the last round in the pool, None where they were not kept.
+        evaluation: of the last round.
         shower: makes the pictures.
     """
     if dataset is None or detections is None:
         return []
     boxes = dataset.boxes[dataset.boxes["origin"] != DOUBTFUL]
     boxes = boxes[is_in(boxes["image_id"], dataset.split("pool")["image_id"])]
-    scores = label_quality(boxes, detections)
+    counts_from = float(evaluation.get("operating", {}).get("threshold", LOW_SCORE))
+    scores = label_quality(boxes, detections, low_score=counts_from, high_score=counts_from)
     scores = scores.assign(origin=boxes["origin"].array, round=boxes["round"].array)
     found = worst(scores[scores["origin"] == ADOPTED], LOOK_AT, below=WORTH_A_LOOK)
     sure = detections[
-        (detections["score"] >= LOW_SCORE) & is_in(detections["image_id"], found["image_id"])
+        (detections["score"] >= counts_from) & is_in(detections["image_id"], found["image_id"])
     ]
     outlines = Outlines({}, {str(image_id): rows for image_id, rows in sure.groupby("image_id")})
     return [_look(row, outlines, shower) for row in found.to_dict("records")]

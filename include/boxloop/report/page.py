@@ -100,7 +100,9 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         effects=effects_by_class(facts.rounds, [row["name"] for row in classes]),
         growth=build_growth_facts(facts.rounds),
         known_truth=0 if facts.truth is None else int(facts.truth["image_id"].nunique()),
-        looks=boxes_to_look_at(facts.next_dataset, facts.pool_detections, shower),
+        looks=boxes_to_look_at(
+            facts.next_dataset, facts.pool_detections, facts.rounds[-1].evaluation, shower
+        ),
         turns=turns,
         lost=lost_examples(facts.rounds, turns, facts.dataset, shower),
         evaluation=build_evaluation_facts(facts.rounds, facts.dataset, shower),
