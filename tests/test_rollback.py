@@ -21,7 +21,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     if request.param == "gs":
         root = f"{request.getfixturevalue('bucket')}/{request.node.name}"
     run = Run.of(root, "trial")
-    files = [run.experiment, run.truth, run.report]
+    files = [run.experiment, run.truth, run.report, f"{run.final_dataset}/boxes.parquet"]
     for number in (1, 2, 3):
         files += [f"{run.dataset(number)}/boxes.parquet", run.marker(number, "train")]
         files += [f"{run.checkpoints(number)}/ckpt-1.index", f"{run.decisions(number)}/1.json"]
@@ -91,7 +91,7 @@ def cut_off(run: Run, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("moves", [0, 1, 2, 3])
+@pytest.mark.parametrize("moves", [0, 1, 2, 3, 4])
 def test_a_rollback_that_was_cut_off_is_finished_by_the_same_command(
     run: Run, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -17,8 +18,8 @@ where a rollback is cut off."""
 def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
     """Undo a round and all after it, or finish undoing it.
 
-    Everything of those rounds, and the dataset versions that they made, moves to
-    `<run>/rolled_back/<n>/`, the last round first. Nothing is deleted. The rounds before, their
+    Everything of those rounds, the dataset versions that they made and the finished data set move
+    to `<run>/rolled_back/<n>/`, the last round first. Nothing is deleted. The rounds before, their
     dataset version and the settings stay. A trainer of those rounds that still runs loses its
     lease, and so ends; other tasks must not run meanwhile.
 
@@ -36,9 +37,9 @@ def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
     run = Run(run_uri.rstrip("/"))
     rounds, folder = plan_rollback(run, round_number)
     storage.write_json(f"{folder}/rollback.json", _journal(round_number, rounds, False))
-    for number in reversed(rounds):
-        for uri in (run.round(number), run.dataset(number + 1)):
-            storage.move_folder(uri, folder + uri.removeprefix(run.uri), first=_FIRST)
+    folders = [[run.round(number), run.dataset(number + 1)] for number in reversed(rounds)]
+    for uri in [*itertools.chain(*folders), run.final_dataset]:
+        storage.move_folder(uri, folder + uri.removeprefix(run.uri), first=_FIRST)
     storage.write_json(f"{folder}/rollback.json", _journal(round_number, rounds, True))
     return {"rounds": rounds, "kept_in": folder}
 
