@@ -11,8 +11,10 @@ is known to show, and **merges** them into the training set of the next round.
   is finished is never done twice.
 - **A training that dies** is taken up again: the job goes on without its task, a new one from its
   newest checkpoint. What a cleared `train` does, the form's field *Cleared training* says.
-- **To redo rounds from a given one**, delete the folders `round_NN` from that one on, then clear
-  all tasks of those rounds together with `report`.
+- **To redo rounds from a given one**, run `boxloop rollback RUN --round N`, then clear all tasks of
+  those rounds together with `report`.
+- **To go on after the last round**, trigger it again with the same experiment id and more rounds:
+  what is finished stays.
 
 The result is `report/index.html` below `<artifact root>/experiments/<experiment id>/`.
 """

@@ -7,6 +7,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.child import INPUT_ERROR
 from boxloop.cli import main
+from boxloop.lease import LeaseLostError, hold
 from boxloop.rollback import check_rolled_back, rollback, started_rounds
 
 # google-cloud-storage asks for a package that only its gRPC transport needs
@@ -20,7 +21,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     if request.param == "gs":
         root = f"{request.getfixturevalue('bucket')}/{request.node.name}"
     run = Run.of(root, "trial")
-    files = [run.experiment, run.truth, run.report]
+    files = [run.experiment, run.truth, run.report, f"{run.final_dataset}/boxes.parquet"]
     for number in (1, 2, 3):
         files += [f"{run.dataset(number)}/boxes.parquet", run.marker(number, "train")]
         files += [f"{run.checkpoints(number)}/ckpt-1.index", f"{run.decisions(number)}/1.json"]
@@ -90,7 +91,7 @@ def cut_off(run: Run, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("moves", [0, 1, 2, 3])
+@pytest.mark.parametrize("moves", [0, 1, 2, 3, 4])
 def test_a_rollback_that_was_cut_off_is_finished_by_the_same_command(
     run: Run, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
@@ -138,6 +139,16 @@ def test_a_kill_amid_a_round_leaves_it_unfinished(
     monkeypatch.undo()
     assert moved == ["summary.json", "done/merge.json"]
     assert names(run, "round_01") == ["a.bin"]
+
+
+def test_a_trainer_that_still_runs_loses_its_lease(run: Run) -> None:
+    lost: list[bool] = []
+    with hold(run.lease(3), on_lost=lambda: lost.append(True)) as held:
+        held.check()
+        rollback(run.uri, 3)
+        with pytest.raises(LeaseLostError, match="taken over"):
+            held.check()
+    assert not storage.exists(run.lease(3))
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
 from boxloop import storage
 from boxloop.artifacts import Run
 
-_FIRST = ("summary.json", "done")
-"""What says that a round, or a task of it, is finished. It goes first, so that a rollback that is
-cut off leaves no finished round with half of its files."""
+_FIRST = ("train.lease", "summary.json", "done")
+"""What goes first. Without its lease a trainer that still runs ends before it writes again. And
+what says that a round, or a task of it, is finished must not stay behind with half of its files
+where a rollback is cut off."""
 
 
 def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
     """Undo a round and all after it, or finish undoing it.
 
-    Everything of those rounds, and the dataset versions that they made, moves to
-    `<run>/rolled_back/<n>/`, the last round first. Nothing is deleted. The rounds before, their
-    dataset version and the settings stay.
+    Everything of those rounds, the dataset versions that they made and the finished data set move
+    to `<run>/rolled_back/<n>/`, the last round first. Nothing is deleted. The rounds before, their
+    dataset version and the settings stay. A trainer of those rounds that still runs loses its
+    lease, and so ends; other tasks must not run meanwhile.
 
     Args:
         run_uri: the run's folder, or gs://.
@@ -34,9 +37,9 @@ def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
     run = Run(run_uri.rstrip("/"))
     rounds, folder = plan_rollback(run, round_number)
     storage.write_json(f"{folder}/rollback.json", _journal(round_number, rounds, False))
-    for number in reversed(rounds):
-        for uri in (run.round(number), run.dataset(number + 1)):
-            storage.move_folder(uri, folder + uri.removeprefix(run.uri), first=_FIRST)
+    folders = [[run.round(number), run.dataset(number + 1)] for number in reversed(rounds)]
+    for uri in [*itertools.chain(*folders), run.final_dataset]:
+        storage.move_folder(uri, folder + uri.removeprefix(run.uri), first=_FIRST)
     storage.write_json(f"{folder}/rollback.json", _journal(round_number, rounds, True))
     return {"rounds": rounds, "kept_in": folder}
 

@@ -73,13 +73,13 @@ def test_boxes_keep_their_order_and_nothing_found_is_no_suspicion() -> None:
     assert label_quality(boxes.iloc[:0], table(("a", "pip", HERE, 0.9))).empty
 
 
-def test_the_worst_come_first_one_an_image() -> None:
-    boxes = table(("a", "pip", HERE), ("a", "pip", LEFT), ("b", "pip", HERE), ("c", "pip", HERE))
-    scores = label_quality(boxes, table()).assign(badly_located=[0.5, 0.3, 0.9, 1.0])
-    scores.loc[2, "swapped"] = 0.1
+def test_the_kinds_take_turns_the_worst_first_one_an_image() -> None:
+    boxes = table(*((image, "pip", HERE) for image in "aabcd"))
+    scores = label_quality(boxes, table()).assign(badly_located=[0.5, 0.3, 0.4, 0.9, 1.0])
+    scores.loc[3, "swapped"] = 0.7
     found = worst(scores, 12, below=0.8)
-    assert list(found["image_id"]) == ["b", "a"]
-    assert list(found["kind"]) == ["swapped", "badly_located"]
-    assert list(found["quality"]) == [0.1, 0.3]
-    assert list(worst(scores, 1, below=0.8)["image_id"]) == ["b"]
+    assert list(found["image_id"]) == ["a", "c", "b"]
+    assert list(found["kind"]) == ["badly_located", "swapped", "badly_located"]
+    assert list(found["quality"]) == [0.3, 0.7, 0.4]
+    assert list(worst(scores, 1, below=0.8)["image_id"]) == ["a"]
     assert worst(scores.iloc[:0], 12, below=0.8).empty

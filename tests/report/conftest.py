@@ -14,6 +14,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, XYXY, build_table, to_parquet
 from boxloop.experiment import experiment_yaml
+from boxloop.oracle_settings import StopConfig
 from boxloop.settings import DataConfig, Experiment
 from boxloop.train_settings import ModelConfig
 
@@ -78,6 +79,7 @@ def _write_settings(run: Run, by: str) -> None:
         ),
         data=DataConfig(uri="/data"),
         rounds=3,
+        stop=StopConfig(images=4),
     )
     text = experiment_yaml(settings).replace(b"by: labels", f"by: {by}".encode())
     storage.write_bytes(run.experiment, text)
@@ -142,7 +144,6 @@ def _write_summary(
         "adopted": len(rows) - len(rejected),
         "rejected": {reason: rejected.count(reason) for reason in rejected},
         "unreadable": ["p3.jpg"],
-        "stop": None if number < 2 else "nothing new was adopted",
         **{key: evaluation[key] for key in ("map50", "map", "ap50_per_class")},
     }
     storage.write_json(run.summary(number), summary)

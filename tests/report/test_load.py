@@ -30,6 +30,7 @@ def test_the_summary_has_exactly_these_figures(make_run: MakeRun) -> None:
     seconds = {"train": 60.0, "predict": 30.0, "merge": 5.0}
     first = {"round": 1, "training_images": 2, "adopted": 2, "adoption_precision": 0.5}
     second = {"round": 2, "training_images": 4, "adopted": 1, "adoption_precision": 1.0}
+    older = {"withdrawn": 0, "reviewed": 0, "growth": [], "class_mix": None}
     scores = [
         {"map50": value, "ap50_per_class": {"pip": value, "tock": None}, "seconds": seconds}
         for value in (0.25, 0.5)
@@ -37,9 +38,12 @@ def test_the_summary_has_exactly_these_figures(make_run: MakeRun) -> None:
     assert json.loads(Path(run.report_summary).read_text()) == {
         "experiment_id": "trial",
         "model": "tiny",
-        "rounds": [first | scores[0], second | scores[1]],
+        "rounds": [first | scores[0] | older, second | scores[1] | older],
         "total_seconds": 300.0,  # from 1200 to 1495 + 5
         "stopped_early": True,
+        "stop": "round 2 trained on 4 images; the limit is 4 (stop.images)",
+        # one round left, and two took 60 s + 30 s + 5 s each
+        "rest": {"rounds": 1, "seconds": 95.0, "estimated_from": 2},
     }
 
 
@@ -50,7 +54,8 @@ def test_the_page_tells_the_run(make_run: MakeRun) -> None:
         "2 → 4",
         "66.7\N{NO-BREAK SPACE}%",  # two of the three adopted boxes
         "5 min 00 s",
-        "nothing new was adopted",
+        "stopped after round 2: round 2 trained on 4 images; the limit is 4 (stop.images).",
+        "The 1 round that did not run would have taken about 1 min 35 s: an estimate",
         "nothing detected",
         "cannot be decoded",
         "a difference of 5 points",  # 100 images: 100 x 0.5 / 10
@@ -106,8 +111,19 @@ def test_without_truth_the_page_says_nothing_of_precision(make_run: MakeRun) -> 
     assert "· wrong" not in page
 
 
+def test_a_run_that_is_not_over_has_not_stopped(make_run: MakeRun) -> None:
+    run = make_run()
+    settings = storage.read_bytes(run.experiment).replace(b"images: 4", b"images: 0")
+    storage.write_bytes(run.experiment, settings)
+    page = _page(run)
+    assert "Not every round has run." in page
+    assert "stopped after" not in page
+    storage.write_bytes(run.experiment, settings.replace(b"rounds: 3", b"rounds: 2"))
+    assert "Not every round has run." not in _page(run)
+
+
 def test_a_control_run_is_called_one(make_run: MakeRun) -> None:
-    page = _page(make_run(mode="none"))
+    page = _page(make_run(by="none"))
     assert "This is a control run" in page
     assert "oracle.by: none" not in page
 

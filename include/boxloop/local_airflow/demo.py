@@ -164,8 +164,8 @@ def _show_result(client: AirflowClient, run_id: str, console: Console) -> None:
     run = Run(client.xcom(DAG, run_id, "plan_rounds")[0]["run_uri"])
     summary = storage.read_json(run.report_summary)
     console.print(growth_table(summary))
-    if summary["stopped_early"]:
-        console.print(f"Stopped early: {summary['stopped_early']}")
+    if summary["stop"]:
+        console.print(f"Stopped early: {summary['stop']}", highlight=False)
     console.print(f"Report: {run.report}", soft_wrap=True)
 
 

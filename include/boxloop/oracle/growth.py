@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from boxloop.data.boxes import iou_of_pairs
 from boxloop.data.dataset import ADOPTED, DOUBTFUL, HUMAN, REVIEWED, XYXY, is_in
+from boxloop.data.pairs import overlapping_pairs
+from boxloop.oracle.adoptions import REJECTED, WITHDRAWN
 
 MIN_IOU = 0.5  # with a true box of the same class: an adopted box counts as right
 ORIGINS = (HUMAN, ADOPTED, REVIEWED)
-WITHDRAWN = "withdrawn"
 
 Row = dict[str, Any]
 
@@ -128,7 +129,7 @@ def verdicts(adoptions: pd.DataFrame) -> pd.Series:
     """Return the verdict of each row; a table older than verdicts adopted or rejected."""
     if "verdict" in adoptions:
         return adoptions["verdict"]
-    names = np.where(adoptions["is_adopted"].astype(bool), ADOPTED, "rejected")
+    names = np.where(adoptions["is_adopted"].astype(bool), ADOPTED, REJECTED)
     return pd.Series(names, index=adoptions.index, dtype="string")
 
 
@@ -170,25 +171,17 @@ def _quality(adopted: pd.DataFrame, truth: pd.DataFrame | None) -> dict[str, dic
     """Return precision, recall and mean IoU of adopted boxes, each by class."""
     if truth is None or truth.empty:
         return {"precision": {}, "recall": {}, "mean_iou": {}}
-    known = adopted[is_in(adopted["image_id"], truth["image_id"])].reset_index(drop=True)
-    truth = truth.reset_index(drop=True)
-    keys = ["image_id", "class_name"]
-    pairs = (
-        known[keys]
-        .assign(_box=known.index)
-        .merge(truth[keys].assign(_true=truth.index), on=keys)[["_box", "_true"]]
-        .to_numpy(int)
-    )
-    ious = iou_of_pairs(
-        known[XYXY].to_numpy(float)[pairs[:, 0]], truth[XYXY].to_numpy(float)[pairs[:, 1]]
-    )
-    best, found = np.zeros(len(known)), np.zeros(len(truth))
-    np.maximum.at(best, pairs[:, 0], ious)
-    np.maximum.at(found, pairs[:, 1], ious)
+    known = adopted[is_in(adopted["image_id"], truth["image_id"])]
+    pairs = overlapping_pairs(known, truth, min_iou=MIN_IOU)
+    names, true_names = (table["class_name"].to_numpy(object) for table in (known, truth))
+    is_same = names[pairs.first] == true_names[pairs.second]
+    best, found = np.zeros(len(known)), np.zeros(len(truth), bool)
+    np.maximum.at(best, pairs.first[is_same], pairs.ious[is_same])
+    found[pairs.second[is_same]] = True
     is_right = best >= MIN_IOU
     return {
         "precision": _mean_by(known["class_name"], is_right),
-        "recall": _mean_by(truth["class_name"], found >= MIN_IOU),
+        "recall": _mean_by(truth["class_name"], found),
         "mean_iou": _mean_by(known["class_name"][is_right], best[is_right]),
     }
 

@@ -80,7 +80,10 @@ def label_quality(
 
 
 def worst(scores: pd.DataFrame, count: int, *, below: float) -> pd.DataFrame:
-    """Return the boxes most in need of a look, worst first, at most one an image.
+    """Return the boxes most in need of a look, at most one an image.
+
+    The kinds take turns, the worst of each first: scores of different kinds do not compare, and
+    that of an overlooked object of a new class is next to nothing.
 
     Args:
         scores: as `label_quality` returns them.
@@ -88,15 +91,17 @@ def worst(scores: pd.DataFrame, count: int, *, below: float) -> pd.DataFrame:
         below: only boxes with a score under this.
 
     Returns:
-        Rows of `scores` with two columns more: `kind`, the score that is lowest, and `quality`,
+        Rows of `scores` with two columns more: `kind`, the score that it is about, and `quality`,
         its value.
     """
-    values = scores[list(KINDS)].to_numpy(float)
-    lowest = values.argmin(axis=1) if len(values) else np.zeros(0, int)
-    kinds = np.array(KINDS)[lowest]
-    ranked = scores.assign(kind=kinds, quality=values.min(axis=1, initial=1.0))
-    ranked = ranked.sort_values(["quality", "image_id", "class_name", *XYXY])
-    return ranked[ranked["quality"] < below].drop_duplicates("image_id").head(count)
+    by_kind = []
+    for kind in KINDS:
+        named = scores.assign(kind=kind, quality=scores[kind])
+        ranked = named.sort_values(["quality", "image_id", "class_name", *XYXY])
+        ranked = ranked[ranked["quality"] < below].drop_duplicates("image_id")
+        by_kind.append(ranked.assign(_turn=range(len(ranked))))
+    turns = pd.concat(by_kind).sort_values("_turn", kind="stable")
+    return turns.drop_duplicates("image_id").head(count).drop(columns="_turn")
 
 
 def _pair(boxes: pd.DataFrame, detections: pd.DataFrame) -> _Pairs:
@@ -156,4 +161,5 @@ def _overlooked(
     )
     sums = table.groupby("image_id")[["sum", "of"]].sum()
     pooled = (sums["sum"] / sums["of"]).to_dict()
-    return boxes["image_id"].map(pooled).astype(float).fillna(1.0).to_numpy(float)
+    by_box = boxes["image_id"].map(pooled).astype(float).fillna(1.0)
+    return np.asarray(by_box, dtype=np.float64)

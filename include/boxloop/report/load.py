@@ -10,8 +10,17 @@ import pandas as pd
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import DOUBTFUL, Dataset, from_parquet, is_in, read_dataset
+from boxloop.data.dataset import (
+    DETECTION_COLUMNS,
+    DOUBTFUL,
+    Dataset,
+    build_table,
+    from_parquet,
+    is_in,
+    read_dataset,
+)
 from boxloop.experiment import read_experiment
+from boxloop.ledger import shard_values, why_stopped
 from boxloop.report.page import RunFacts, build_page
 from boxloop.report.summary import RoundFacts, build_summary, check_chain
 
@@ -33,6 +42,7 @@ def write_report(run_uri: str) -> dict[str, Any]:
         facts.rounds,
         truth=facts.truth,
         planned_rounds=facts.experiment.rounds,
+        stop=facts.stop,
     )
     page = build_page(facts, summary, storage.read_bytes)
     storage.write_bytes(run.report, page.encode())
@@ -68,6 +78,9 @@ def load_facts(run: Run) -> RunFacts:
         image_uris=dict(zip(dataset.images["image_id"], dataset.images["uri"], strict=True)),
         dataset=dataset,
         set_aside=_read_set_aside(run),
+        stop=why_stopped(run, num_rounds) if num_rounds < experiment.rounds else None,
+        next_dataset=_read_next(run, num_rounds),
+        pool_detections=_read_pool_detections(run, num_rounds),
     )
 
 
@@ -78,6 +91,22 @@ def _count_finished(run: Run, planned_rounds: int) -> int:
                 raise ValueError(f"{run.summary(1)} is missing: no round is finished yet")
             return number - 1
     return planned_rounds
+
+
+def _read_next(run: Run, num_rounds: int) -> Dataset | None:
+    """Return what the last round left to train on."""
+    uri = run.dataset(num_rounds + 1)
+    return read_dataset(uri) if storage.exists(f"{uri}/boxes.parquet") else None
+
+
+def _read_pool_detections(run: Run, number: int) -> pd.DataFrame | None:
+    """Return what a round detected in the pool, None where that was not kept whole."""
+    try:
+        uris = [uri for shard in shard_values(run.uri, number) for uri in shard["detections_uris"]]
+        tables = [from_parquet(storage.read_bytes(uri)) for uri in uris]
+    except (FileNotFoundError, ValueError):
+        return None
+    return pd.concat([build_table([], DETECTION_COLUMNS), *tables], ignore_index=True)
 
 
 def _load_round(run: Run, number: int, dataset: Dataset) -> RoundFacts:

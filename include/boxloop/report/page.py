@@ -12,7 +12,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from boxloop.data.dataset import Dataset
-from boxloop.oracle_settings import NOBODY
+from boxloop.oracle.adoptions import REJECTED
+from boxloop.oracle.growth import verdicts
+from boxloop.oracle_settings import BOTH, HUMAN, NOBODY
 from boxloop.report import charts
 from boxloop.report.data_page import build_data_facts
 from boxloop.report.environment import environment
@@ -22,9 +24,10 @@ from boxloop.report.evaluation_section import (
     build_evaluation_facts,
 )
 from boxloop.report.examples import Example, ReadImage, build_example, choose
+from boxloop.report.growth_section import boxes_to_look_at, build_growth_facts
 from boxloop.report.pictures import Shower
 from boxloop.report.rounds_section import effects_by_class, lost_examples, turns_by_round
-from boxloop.report.summary import RoundFacts, adoption_precision, agreements
+from boxloop.report.summary import RoundFacts, adopted_now, adoption_precision, agreements
 from boxloop.report.times import (
     phases_by_round,
     start_time,
@@ -33,6 +36,10 @@ from boxloop.report.times import (
 )
 from boxloop.settings import Experiment
 
+JUDGED = {
+    HUMAN: "that people confirm or draw",
+    BOTH: "that agree with the label of their image, or that people confirm or draw",
+}
 ADOPTED_EXAMPLES = 6  # a round
 REJECTED_EXAMPLES = 12  # of the last round
 LISTED_FILES = 50
@@ -57,6 +64,12 @@ class RunFacts:
     """What the last finished round began with."""
     set_aside: Sequence[tuple[str, str]]
     """Path and reason of input that could not be used."""
+    stop: str | None = None
+    """Why no round follows on the last one, before all are done."""
+    next_dataset: Dataset | None = None
+    """What the last finished round left to train on."""
+    pool_detections: pd.DataFrame | None = None
+    """What the last finished round detected in the pool."""
 
 
 def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImage) -> str:
@@ -79,11 +92,17 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         known_precision=_known_precision(facts),
         first=facts.rounds[0],
         last=facts.rounds[-1],
+        judged=JUDGED.get(facts.experiment.oracle.by, "that agree with the label of their image"),
         is_control=facts.experiment.oracle.by == NOBODY,
         started=start_time(facts.rounds),
         charts=_charts(facts.rounds, summary, times),
         classes=classes,
         effects=effects_by_class(facts.rounds, [row["name"] for row in classes]),
+        growth=build_growth_facts(facts.rounds),
+        known_truth=0 if facts.truth is None else int(facts.truth["image_id"].nunique()),
+        looks=boxes_to_look_at(
+            facts.next_dataset, facts.pool_detections, facts.rounds[-1].evaluation, shower
+        ),
         turns=turns,
         lost=lost_examples(facts.rounds, turns, facts.dataset, shower),
         evaluation=build_evaluation_facts(facts.rounds, facts.dataset, shower),
@@ -105,7 +124,7 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
 
 def _known_precision(facts: RunFacts) -> float | None:
     """Return the adoption precision over all rounds, None where no truth is known."""
-    adoptions = pd.concat([round_facts.adoptions for round_facts in facts.rounds])
+    adoptions = pd.concat([adopted_now(round_facts.adoptions) for round_facts in facts.rounds])
     return adoption_precision(adoptions, facts.truth)
 
 
@@ -116,8 +135,8 @@ def _charts(
     map50 = [entry["map50"] for entry in summary["rounds"]]
     images = [entry["training_images"] for entry in summary["rounds"]]
     growth = {
-        "boxed by people": [images[0]] * len(images),
-        "boxes adopted": [count - images[0] for count in images],
+        "boxed at the start": [images[0]] * len(images),
+        "boxed since": [count - images[0] for count in images],
     }
     unit, phases = phases_by_round(times)
     drawn = {
@@ -158,16 +177,13 @@ def _class_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
 
 
 def _adopted_examples(facts: RunFacts, round_facts: RoundFacts, read: ReadImage) -> list[Example]:
-    adoptions = round_facts.adoptions
-    adopted = adoptions[adoptions["is_adopted"].astype(bool)]
-    rows = choose(adopted, "class_name", ADOPTED_EXAMPLES)
+    rows = choose(adopted_now(round_facts.adoptions), "class_name", ADOPTED_EXAMPLES)
     return _build_examples(facts, rows, agreements(rows, facts.truth), read)
 
 
 def _rejected_examples(facts: RunFacts, read: ReadImage) -> list[Example]:
     adoptions = facts.rounds[-1].adoptions
-    rejected = adoptions[~adoptions["is_adopted"].astype(bool)]
-    rows = choose(rejected, "reason", REJECTED_EXAMPLES)
+    rows = choose(adoptions[verdicts(adoptions) == REJECTED], "reason", REJECTED_EXAMPLES)
     return _build_examples(facts, rows, [None] * len(rows), read)
 
 

@@ -1,4 +1,4 @@
-"""Images of the test split with their true boxes and what was found in them."""
+"""Images with their true boxes and what was found in them."""
 
 from __future__ import annotations
 
@@ -121,15 +121,16 @@ class Shown:
 
 @dataclass(frozen=True)
 class Shower:
-    """Makes images of the test split ready for the page."""
+    """Makes images ready for the page."""
 
     uris: Mapping[str, str]
     read: ReadImage
 
     def show(self, image_id: str, outlines: Outlines | None) -> Shown:
         """Return an image with what is to be drawn on it: nothing, where that is not known."""
-        return Shown(
-            image_id=image_id,
-            outlines=outlines.draw(image_id) if outlines else [],
-            thumbnail=read_thumbnail(self.uris[image_id], self.read),
-        )
+        return self.show_these(image_id, outlines.draw(image_id) if outlines else [])
+
+    def show_these(self, image_id: str, outlines: Sequence[Outline]) -> Shown:
+        """Return the image with these drawn on it."""
+        thumbnail = read_thumbnail(self.uris[image_id], self.read)
+        return Shown(image_id=image_id, outlines=outlines, thumbnail=thumbnail)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from boxloop.data.dataset import Dataset
 from boxloop.report.pictures import Outlines, Shower, Shown, turned
-from boxloop.report.summary import RoundFacts
+from boxloop.report.summary import RoundFacts, adopted_now
 
 LOST_EXAMPLES = 6
 
@@ -52,7 +52,7 @@ def adoption_effects(
         before: the round's evaluation.
         after: the next round's evaluation.
     """
-    adopted = adoptions.loc[adoptions["is_adopted"].astype(bool), "class_name"].value_counts()
+    adopted = adopted_now(adoptions)["class_name"].value_counts()
     effects = {}
     for name, value in after["ap50_per_class"].items():
         old = before["ap50_per_class"].get(name)

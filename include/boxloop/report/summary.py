@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from boxloop.data.boxes import iou_matrix
-from boxloop.data.dataset import XYXY
+from boxloop.data.dataset import ADOPTED, is_in
+from boxloop.data.pairs import overlapping_pairs
+from boxloop.oracle.growth import verdicts
 
 MIN_IOU = 0.5  # with a true box of the same class: an adopted box counts as right
+LAST_ROUNDS = 3  # that say what a further one would have cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class RoundFacts:
     evaluation: Mapping[str, Any]
     """The round's evaluation.json."""
     adoptions: pd.DataFrame
-    """What the oracle said to each candidate image."""
+    """What the oracle said to each pool image in this round."""
     timings: Mapping[str, Mapping[str, float]]
     """File stem, such as `train` or `predict-00000-of-00002`, to started and seconds."""
     training_boxes: Mapping[str, int]
@@ -60,6 +61,7 @@ def build_summary(
     *,
     truth: pd.DataFrame | None,
     planned_rounds: int,
+    stop: str | None = None,
 ) -> dict[str, Any]:
     """Return the figures of a run for programs: the content of report/summary.json.
 
@@ -69,6 +71,7 @@ def build_summary(
         rounds: the finished rounds, from round 1.
         truth: true boxes of pool images, or None where none are known.
         planned_rounds: how many rounds the experiment asked for.
+        stop: why it ended before that; None where it did not, or is not over.
     """
     return {
         "experiment_id": experiment_id,
@@ -76,33 +79,57 @@ def build_summary(
         "rounds": [_round_summary(facts, truth) for facts in rounds],
         "total_seconds": elapsed_seconds(rounds),
         "stopped_early": len(rounds) < planned_rounds,
+        "stop": stop,
+        "rest": rest(rounds, planned_rounds),
     }
+
+
+def rest(rounds: Sequence[RoundFacts], planned_rounds: int) -> dict[str, Any]:
+    """Return how many rounds did not run, and an estimate of what they would have cost.
+
+    Returns:
+        `rounds`: their number; `seconds`: of their tasks, if each took as long as the last rounds
+        did in the mean; `estimated_from`: the number of those. Nobody's time for a review counts.
+    """
+    last = rounds[-LAST_ROUNDS:]
+    left = max(0, planned_rounds - len(rounds))
+    mean = sum(sum(facts.seconds.values()) for facts in last) / len(last)
+    return {"rounds": left, "seconds": round(left * mean, 3), "estimated_from": len(last)}
 
 
 def _round_summary(facts: RoundFacts, truth: pd.DataFrame | None) -> dict[str, Any]:
+    summary = facts.summary
     return {
         "round": facts.round_number,
-        "training_images": facts.summary["training_images"],
-        "adopted": facts.summary["adopted"],
+        "training_images": summary["training_images"],
+        "adopted": summary["adopted"],
+        "withdrawn": summary.get("withdrawn", 0),
+        "reviewed": summary.get("reviewed", 0),
         "adoption_precision": adoption_precision(facts.adoptions, truth),
-        "map50": facts.summary["map50"],
-        "ap50_per_class": dict(facts.summary["ap50_per_class"]),
+        "map50": summary["map50"],
+        "ap50_per_class": dict(summary["ap50_per_class"]),
+        "growth": summary.get("growth", []),
+        "class_mix": summary.get("class_mix"),
         "seconds": facts.seconds,
     }
+
+
+def adopted_now(adoptions: pd.DataFrame) -> pd.DataFrame:
+    """Return the boxes that a round adopted; those that stand since an earlier one are left out."""
+    return adoptions[verdicts(adoptions) == ADOPTED]
 
 
 def adoption_precision(adoptions: pd.DataFrame, truth: pd.DataFrame | None) -> float | None:
     """Return the share of adopted boxes that are right, of those whose image has true boxes.
 
     Args:
-        adoptions: one row per candidate image, with `is_adopted`.
+        adoptions: what the oracle said in a round.
         truth: true boxes of pool images, or None where none are known.
 
     Returns:
         A share in [0, 1]; None where nothing was adopted or no adopted image has true boxes.
     """
-    adopted = adoptions[adoptions["is_adopted"].astype(bool)]
-    known = [is_right for is_right in agreements(adopted, truth) if is_right is not None]
+    known = [right for right in agreements(adopted_now(adoptions), truth) if right is not None]
     return sum(known) / len(known) if known else None
 
 
@@ -118,23 +145,12 @@ def agreements(detections: pd.DataFrame, truth: pd.DataFrame | None) -> list[boo
     """
     if truth is None or detections.empty:
         return [None] * len(detections)
-    known = truth[truth["image_id"].isin(detections["image_id"])]
-    by_image = dict(iter(known.groupby("image_id")))
-    rows = zip(
-        detections["image_id"],
-        detections["class_name"],
-        detections[XYXY].to_numpy(float),
-        strict=True,
-    )
-    return [
-        _agrees(class_name, box, by_image[image_id]) if image_id in by_image else None
-        for image_id, class_name, box in rows
-    ]
-
-
-def _agrees(class_name: str, box_xyxy: NDArray[np.float64], true_boxes: pd.DataFrame) -> bool:
-    same = true_boxes.loc[true_boxes["class_name"] == class_name, XYXY]
-    return bool((iou_matrix(box_xyxy[None], same.to_numpy(float)) >= MIN_IOU).any())
+    pairs = overlapping_pairs(detections, truth, min_iou=MIN_IOU)
+    names, true_names = (table["class_name"].to_numpy(object) for table in (detections, truth))
+    is_right = np.zeros(len(detections), bool)
+    is_right[pairs.first[names[pairs.first] == true_names[pairs.second]]] = True
+    is_known = is_in(detections["image_id"], truth["image_id"])
+    return [bool(right) if known else None for right, known in zip(is_right, is_known, strict=True)]
 
 
 def check_chain(summaries: Sequence[Mapping[str, Any]], digests: Sequence[str]) -> None:
