@@ -120,6 +120,49 @@ def test_closing_goes_on_where_it_was_killed(run: Run) -> None:
     assert [one.image_id for one in review.close(run, 1)] == ["a/sure.jpg"]
 
 
+@pytest.mark.parametrize("is_before", [True, False])
+def test_what_comes_in_the_moment_of_closing_is_taken_or_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, is_before: bool
+) -> None:
+    write = storage.write_bytes
+
+    def close_beside(uri: str, data: bytes) -> None:
+        monkeypatch.undo()
+        if not is_before:
+            write(uri, data)
+        review.close(run, 1)
+        if is_before:
+            write(uri, data)
+
+    monkeypatch.setattr(storage, "write_bytes", close_beside)
+    if is_before:
+        with pytest.raises(ValueError, match="was closed just now"):
+            review.record(run, 1, reject())
+        assert storage.list_files(run.decisions(1)) == []
+        assert review.close(run, 1) == []
+    else:
+        name = review.record(run, 1, reject())
+        assert [one.name for one in review.close(run, 1)] == [name]
+
+
+def test_who_closes_second_gets_what_the_first_saw(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = review._read_files
+    firsts: list[list[Decision]] = []
+
+    def read_while_another_closes(run: Run, number: int) -> tuple[list[Decision], dict[str, str]]:
+        monkeypatch.undo()
+        found = read(run, number)
+        storage.write_bytes(f"{run.decisions(1)}/0-late.json", answer())
+        firsts.append(review.close(run, 1))
+        return found
+
+    monkeypatch.setattr(review, "_read_files", read_while_another_closes)
+    assert review.close(run, 1) == firsts[0]
+    assert len(firsts[0]) == 1
+
+
 def test_all_who_close_at_once_get_the_same_and_nothing_taken_is_lost(run: Run) -> None:
     starting = threading.Barrier(8)
 

@@ -301,6 +301,16 @@ def test_what_cannot_be_used_is_set_aside_and_the_rest_is_recorded(
     assert problem in said
 
 
+def test_an_image_with_a_file_that_cannot_be_used_is_not_accepted(run: Run, folder: Path) -> None:
+    export(run, folder)
+    path, root = objects(folder, NAMES[0])
+    root.append(etree.fromstring(NEW_VOC.format("one", 9)))
+    (folder / "again").mkdir()
+    (folder / "again" / path.name).write_bytes(etree.tostring(root))
+    assert bring_back(run, folder, "--accept-unchanged") == 1
+    assert list(decisions(run)) == ["b/doubted.jpg"]
+
+
 def test_a_task_that_was_passed_over_is_no_decision(run: Run, folder: Path) -> None:
     export(run, folder, "--format", "label_studio")
     tasks = json.loads((folder / "tasks.json").read_text())
@@ -380,11 +390,11 @@ def test_the_newest_round_goes_out_below_the_artifact_root(tmp_path: Path, run: 
     assert main(["review", "export", run.uri]) == 0
     assert main(["review", "export", f"{run.uri}/", "--round", "1"]) == 0
     place = tmp_path / "root/reviews/cards"
-    found = [json.loads((place / name / "manifest.json").read_text())["round"] for name in ROUNDS]
+    found = [
+        json.loads((place / name / "manifest.json").read_text())["round"]
+        for name in ("round_01", "round_02")
+    ]
     assert found == [1, 2]
-
-
-ROUNDS = ("round_01", "round_02")
 
 
 def test_images_may_be_linked(run: Run, folder: Path) -> None:
