@@ -51,7 +51,7 @@ def export_review(
     """Write the images of a queue that nobody has decided about, as a folder for a tool.
 
     Images keep the order of the queue by their names, which show their labels. One that an Exif
-    tag rotates is written upright as it is stored: that is how its boxes are counted.
+    tag rotates is written without it, as it is stored: that is how its boxes are counted.
 
     Args:
         run: the run.
