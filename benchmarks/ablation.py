@@ -72,7 +72,7 @@ def train_second_round(base: Run, switches: Mapping[str, Any], folder: str) -> f
     shutil.copytree(base.uri, folder)
     arm = Run(folder)
     storage.write_bytes(arm.experiment, experiment_yaml(read_experiment(arm.experiment, switches)))
-    for task in ("train", "evaluate"):
+    for task in ("train", "export", "evaluate"):
         run_step(task, folder, 2)
     return float(storage.read_json(arm.evaluation(2))["map50"])
 

@@ -25,6 +25,14 @@ def test_what_is_written_is_read(root: str) -> None:
     assert storage.digest(f"{root}/a/b.bin").startswith("16367aacb67a4a01")
 
 
+def test_the_start_of_an_object_is_read_and_all_of_a_smaller_one(root: str) -> None:
+    for data, start in ((b"", b""), (b"ab", b"ab"), (b"abc", b"abc"), (b"abcd", b"abc")):
+        storage.write_bytes(f"{root}/a", data)
+        assert storage.read_start(f"{root}/a", 3) == start
+    with pytest.raises(FileNotFoundError, match="none"):
+        storage.read_start(f"{root}/none", 3)
+
+
 def test_json_is_the_same_bytes_for_the_same_value(root: str) -> None:
     storage.write_json(f"{root}/a.json", {"b": 1, "a": [None, 0.5]})
     assert storage.read_json(f"{root}/a.json") == {"a": [None, 0.5], "b": 1}

@@ -10,7 +10,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from boxloop import child, data_cli, detect_cli, history_cli, steps, train_cli, zoo_cli
+from boxloop import (
+    child,
+    data_cli,
+    detect_cli,
+    history_cli,
+    review_cli,
+    steps,
+    train_cli,
+    zoo_cli,
+)
 from boxloop.experiment import default_root, parse_setting
 from boxloop.oracle_settings import JUDGES
 from boxloop.terminal import printable_lines
@@ -88,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     data_cli.add_commands(commands)
     detect_cli.add_commands(commands)
     history_cli.add_commands(commands)
+    review_cli.add_commands(commands)
     train_cli.add_commands(commands)
     zoo_cli.add_commands(commands)
 

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pandas as pd
@@ -49,7 +49,7 @@ class Review:
     class_names: list[str]
     """In the order of the label map."""
 
-    @property
+    @cached_property
     def questions(self) -> Questions:
         """What `parse_answer` holds an answer against."""
         return Questions.of(self.queue, self.images, self.class_names, self.round_number)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tests.data.pictures import GREY16, HEIGHT, MPO, RGB16, ROTATED, WIDTH, encoded, exif, picture
 
-from boxloop.data.images import to_rgb
+from boxloop.data.images import to_png, to_rgb
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,15 @@ def test_other_formats_become_a_png_of_the_same_pixels(data: bytes, pixels: list
     assert (image.format, image.mode, image.info) == ("PNG", "RGB", {})
     assert np.asarray(image).tolist() == [[[value] * 3 for value in pixels]]
     assert to_rgb(data) == converted
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_jpeg_becomes_a_png_of_its_own_size_and_colours(mode: str) -> None:
+    data = picture("JPEG", mode, exif=exif(ROTATED))
+    converted = Image.open(io.BytesIO(to_png(data)))
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert np.array_equal(np.asarray(converted), expected)
+    assert not converted.getexif()
 
 
 def test_damaged_file_is_not_converted() -> None:

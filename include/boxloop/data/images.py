@@ -61,7 +61,7 @@ def read_facts(data: bytes, *, hash_pixels: bool) -> ImageFacts:
     dhash = None
     try:
         if hash_pixels:
-            dhash = _dhash(_decode(image, data))
+            dhash = _dhash(_decode(image, data, is_small=True))
         else:
             _check_end(image, data)
     except Exception as error:  # decoders raise whatever their parser stumbles over
@@ -183,14 +183,16 @@ def _check_end(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG":
         image.verify()
     elif _format(image) != "JPEG" or not data[-64:].rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
-        _decode(image, data)  # phones append their own data to a whole JPEG
+        _decode(image, data, is_small=True)  # phones append their own data to a whole JPEG
 
 
-def _decode(image: Image.Image, data: bytes) -> Image.Image:
+def _decode(image: Image.Image, data: bytes, *, is_small: bool = False) -> Image.Image:
+    """Return an image decoded to its end; a JPEG in grey and at up to an eighth if it may be."""
     if image.format == "PNG":
         image.verify()  # check sums, which load() skips and TensorFlow does not
         image = open_image(data)
-    image.draft("L", _HASH_SIZE)
+    if is_small:
+        image.draft("L", _HASH_SIZE)
     image.load()
     return image
 

@@ -34,7 +34,9 @@ QUEUE_COLUMNS = {
 SURE = 0.9
 """An adopted box that is right with this probability is not asked about."""
 SAME_BOX = 0.5  # IoU from which two rounds found the same
-UNSURE_WEIGHT, CHANGED_WEIGHT = 0.5, 0.5  # against the chance that the box is wrong or missing
+UNSURE_WEIGHT, CHANGED_WEIGHT = 0.25, 0.5
+"""Against the chance that the box is wrong or missing. So images in which nothing was found and
+those in the balance are worth about the same a second, and neither crowd out the other."""
 _RANKS = {REJECTED: 1, WITHDRAWN: 2}  # boxes that stand come first
 
 
