@@ -2,12 +2,11 @@
 
     python benchmarks/arms.py configs/experiments/demo.yaml --root FOLDER [--seeds 1 2 3]
     python benchmarks/arms.py configs/experiments/playing_cards.yaml --data FOLDER --root FOLDER
-        [--arms study gated none]
 
 Each arm runs all rounds, none stops early. Runs lie below --root and are not made twice, so the
 command may be stopped and given again; a run takes ten minutes or so. Prints a line an arm and
-seed: mAP@0.5 of the last round with its 95 % interval, the mean of the three classes with the fewest
-boxes in the first round, what was adopted and stands in the end, how much of it is right, and the
+seed: mAP@0.5 of the last round with its 95 % interval, its mean over the three classes with the
+fewest boxes in the first round, what was adopted and stands in the end, how much of it is right, and the
 share of the pool's objects that it covers. The pool must have true boxes.
 """
 
@@ -22,9 +21,9 @@ from typing import Any
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import ADOPTED, from_parquet, read_dataset
+from boxloop.data.dataset import from_parquet, read_dataset
 from boxloop.local_run import run_experiment
-from boxloop.oracle.growth import growth_rows
+from boxloop.report.summary import agreements
 
 ARMS: dict[str, Mapping[str, Any]] = {
     "study": {"oracle.mode": "study", "oracle.min_score": 0.25},
@@ -81,18 +80,17 @@ def _line(run: Run) -> str:
 
 
 def _adopted(run: Run, last: int) -> str:
-    """Say how many boxes stand in the end, and how good they are over all classes."""
-    dataset = read_dataset(run.dataset(last + 1))
-    boxes, truth = dataset.standing, from_parquet(storage.read_bytes(run.truth))
-    one = [table.assign(class_name="any") for table in (boxes, truth)]
-    adoptions = from_parquet(storage.read_bytes(run.adoptions(last)))
-    (row,) = growth_rows(one[0][:0], one[0], adoptions.assign(class_name="any"), one[1], ["any"])
-    images = boxes.loc[boxes["origin"] == ADOPTED, "image_id"].nunique()
-    if not images:
+    """Say how many boxes stand in the end, how many are right, and how much they cover."""
+    boxes = read_dataset(run.dataset(last + 1)).standing
+    truth = from_parquet(storage.read_bytes(run.truth))
+    if boxes.empty:
         return "nothing adopted"
+    is_right = [right for right in agreements(boxes, truth) if right is not None]
+    is_covered = [bool(covered) for covered in agreements(truth, boxes)]
     return (
-        f"{len(boxes)} boxes in {images} images stand, {row['precision']:.3f} of them right, "
-        f"{row['recall']:.3f} of the objects"
+        f"{len(boxes)} boxes in {boxes['image_id'].nunique()} images stand, "
+        f"{sum(is_right) / len(is_right):.3f} of them right, "
+        f"{sum(is_covered) / len(is_covered):.3f} of the objects"
     )
 
 
