@@ -1,13 +1,13 @@
 """Whole runs by different oracles, at the same training steps: what adoption is worth.
 
     python benchmarks/arms.py configs/experiments/demo.yaml --root FOLDER [--seeds 1 2 3]
-    python benchmarks/arms.py configs/experiments/playing_cards.yaml --data FOLDER --root FOLDER
+    python benchmarks/arms.py configs/experiments/playing_cards.yaml --root FOLDER --data FOLDER
 
 Each arm runs all rounds, none stops early. Runs lie below --root and are not made twice, so the
 command may be stopped and given again; a run takes ten minutes or so. Prints a line an arm and
 seed: mAP@0.5 of the last round with its 95 % interval, its mean over the three classes with the
-fewest boxes in the first round, what was adopted and stands in the end, how much of it is right, and the
-share of the pool's objects that it covers. The pool must have true boxes.
+fewest boxes in the first round, what was adopted and stands in the end, how much of it is right,
+and the share of the pool's objects that it covers. The pool must have true boxes.
 """
 
 from __future__ import annotations
