@@ -14,7 +14,7 @@ from boxloop.oracle.decisions import Decision
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    run = plan(tmp_path, "run", **{"oracle.by": "both", "review.items": 8})
+    run = plan(tmp_path, "run", **{"oracle.by": "both", "review.items": 24})
     steps.run_task("parse_annotations", run.uri, 1)
     return run
 
@@ -41,7 +41,7 @@ def boxes_of(run: Run, image_id: str, number: int = 2) -> pd.DataFrame:
 
 
 def test_what_people_said_is_in_the_next_version(run: Run) -> None:
-    detections = right_detections(run, 6)
+    detections = right_detections(run, 6).assign(score=0.6)
 
     def people() -> None:
         queue = asked(run).set_index("image_id")
@@ -67,7 +67,7 @@ def test_what_people_said_is_in_the_next_version(run: Run) -> None:
 
 
 def test_people_s_boxes_stay_and_refused_ones_do_not_come_back(run: Run) -> None:
-    detections = right_detections(run, 6)
+    detections = right_detections(run, 6).assign(score=0.6)
     names: list[str] = []
 
     def people() -> None:
