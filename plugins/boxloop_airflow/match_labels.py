@@ -77,10 +77,10 @@ class MatchLabelsOperator(HITLEntryOperator):  # type: ignore[misc]
         return dict(steps.run_task("match_labels", **self.spec))
 
     def _is_closed(self) -> bool:
-        from boxloop import storage
+        from boxloop import review
         from boxloop.artifacts import Run
 
-        return storage.exists(Run(self.spec["run_uri"]).closed_review(self.spec["round_number"]))
+        return review.is_closed(Run(self.spec["run_uri"]), self.spec["round_number"])
 
     def _hours(self) -> float:
         from boxloop.artifacts import Run

@@ -23,8 +23,26 @@ class Round(NamedTuple):
     """Of its task instances."""
 
 
-def find_rounds(session: Session, dag_id: str, run_id: str) -> list[Round]:
-    """Return all rounds of a DAG run, none where it has not planned them."""
+def asked_rounds(session: Session, dag_id: str, run_id: str) -> list[Round]:
+    """Return the rounds of a DAG run that people are asked about."""
+    rounds = _rounds(session, dag_id, run_id)
+    return [each for each in rounds if storage.exists(each.run.queue(each.number))]
+
+
+def find_round(session: Session, dag_id: str, run_id: str, number: int) -> Round:
+    """Return a round that people are asked about.
+
+    Raises:
+        HTTPException: 404, if the run has no such round, or nobody is asked in it.
+    """
+    for each in _rounds(session, dag_id, run_id):
+        if each.number == number and storage.exists(each.run.queue(number)):
+            return each
+    raise HTTPException(status.HTTP_404_NOT_FOUND, f"round {number} of {run_id} has no review")
+
+
+def _rounds(session: Session, dag_id: str, run_id: str) -> list[Round]:
+    """Return what the run's first task planned, nothing where it has not."""
     query = XComModel.get_many(
         run_id=run_id, key="return_value", task_ids=PLAN_TASK, dag_ids=dag_id, limit=1
     )
@@ -38,14 +56,3 @@ def find_rounds(session: Session, dag_id: str, run_id: str) -> list[Round]:
         if isinstance(spec, dict) and {"run_uri", "round_number"} <= set(spec)
     ]
 
-
-def find_round(session: Session, dag_id: str, run_id: str, number: int) -> Round:
-    """Return a round that people are asked about.
-
-    Raises:
-        HTTPException: 404, if the run has no such round, or nobody is asked in it.
-    """
-    for each in find_rounds(session, dag_id, run_id):
-        if each.number == number and storage.exists(each.run.queue(number)):
-            return each
-    raise HTTPException(status.HTTP_404_NOT_FOUND, f"round {number} of {run_id} has no review")
