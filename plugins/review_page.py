@@ -7,8 +7,10 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from boxloop_airflow.review import URL_PREFIX, URL_ROUTE
-
+URL_PREFIX = "/boxloop-review"
+"""Also in page/server.js."""
+URL_ROUTE = "review"
+"""Also in `boxloop_airflow.match_labels.review_link`."""
 Message = MutableMapping[str, Any]
 
 

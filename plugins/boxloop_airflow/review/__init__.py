@@ -1,5 +1,1 @@
-"""The review page: a small web application below Airflow's own."""
-
-URL_PREFIX = "/boxloop-review"
-URL_ROUTE = "review"
-"""Of the tab of a run, as `boxloop_airflow.match_labels.review_link` has it."""
+"""The review page: a small web application below Airflow's own; see plugins/review_page.py."""

@@ -89,6 +89,7 @@ export class BoxEditor {
     if (this.isLocked || event.button !== 0 || this.#drag) return;
     event.preventDefault();
     const index = indexOf(event.target);
+    document.activeElement?.blur();
     const edge = event.target.dataset.edge ?? (index < 0 ? "new" : "body");
     if (index >= 0) {
       this.#choose(index);

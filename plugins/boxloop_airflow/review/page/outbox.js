@@ -8,16 +8,14 @@ const LONGEST = 15000; // milliseconds between attempts
 export class Outbox {
   #key;
   #send;
-  #changed;
-  #refused;
+  #tell;
   #waiting;
   #isSending = false;
 
-  constructor(key, { send, changed, refused }) {
+  constructor(key, { send, ...tell }) {
     this.#key = key;
     this.#send = send;
-    this.#changed = changed;
-    this.#refused = refused;
+    this.#tell = tell; // arrived(answer, said), refused(answer, reason), delayed(count, reason)
     this.#waiting = read(key).map((answer) => ({ ...answer, is_repeat: true }));
     this.trouble = "";
     addEventListener("online", () => this.#work());
@@ -37,20 +35,22 @@ export class Outbox {
     if (this.#isSending) return;
     this.#isSending = true;
     for (let wait = 1000; this.#waiting.length; ) {
+      const [first] = this.#waiting;
       try {
-        const said = await this.#send(this.#waiting[0]);
-        this.#drop("");
-        this.#changed(said);
+        const said = await this.#send(first);
+        this.#drop();
+        this.#tell.arrived(first, said);
         wait = 1000;
       } catch (error) {
         if (error instanceof Refused) {
-          this.#refused(this.#drop(""), error.message);
+          this.#drop();
+          this.#tell.refused(first, error.message);
           continue;
         }
+        first.is_repeat = true; // perhaps only the answer was lost
         this.trouble = error.message;
-        this.#waiting[0].is_repeat = true; // perhaps only the answer was lost
         this.#keep();
-        this.#changed(null);
+        this.#tell.delayed(this.#waiting.length, error.message);
         await new Promise((resolve) => setTimeout(resolve, wait));
         wait = Math.min(wait * 2, LONGEST);
       }
@@ -62,11 +62,10 @@ export class Outbox {
     return this.#work();
   }
 
-  #drop(trouble) {
-    const [first] = this.#waiting.splice(0, 1);
-    this.trouble = trouble;
+  #drop() {
+    this.#waiting.shift();
+    this.trouble = "";
     this.#keep();
-    return first;
   }
 
   #keep() {

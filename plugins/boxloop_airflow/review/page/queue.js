@@ -46,6 +46,11 @@ export class Queue {
     return this.drafts.get(item.image_id) ?? decided ?? proposalOf(item);
   }
 
+  keepDraft(item, boxes) {
+    if (this.isChanged(item, boxes)) this.drafts.set(item.image_id, boxes.map(plain));
+    else this.drafts.delete(item.image_id);
+  }
+
   /** What accepting these boxes means; null where there is nothing to accept. */
   answerOf(item, boxes) {
     const image_id = item.image_id;

@@ -2,139 +2,157 @@
 
 import { BoxEditor } from "./boxes.js";
 import { Outbox } from "./outbox.js";
-import { groupOf, Queue } from "./queue.js";
+import { groupOf, proposalOf, Queue } from "./queue.js";
 import * as server from "./server.js";
 import { Timer } from "./timer.js";
+import { complain, element, lockReason, paint, paintTools, say, wordOf } from "./view.js";
 
 const POLL = 20000; // milliseconds
-const WORDS = { open: "open", accept: "accepted", reject: "rejected", correct: "corrected", skip: "skipped" };
-const element = (id) => document.getElementById(id);
 const timer = new Timer();
 const editor = new BoxEditor(element("boxes"), edited);
-let me, round, queue, outbox, item, waiting, seconds;
+const page = { editor, open: show, openGroup, refused: "" };
+let outbox;
+let changes = 0; // decisions made or arrived
 
 async function start() {
   const theme = localStorage.getItem("theme"); // Airflow's choice
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
-  me = await server.readRounds();
-  if (!me.rounds.length) return say("Nobody is asked anything in this run yet.");
-  const options = me.rounds.map(({ number }) => new Option(`round ${number}`, number));
+  page.me = await server.readRounds();
+  if (!page.me.rounds.length) return say("Nobody is asked anything in this run yet.");
+  const options = page.me.rounds.map(({ number }) => new Option(`round ${number}`, number));
   element("round").replaceChildren(...options);
   element("round").hidden = false;
-  const open = me.rounds.findLast(({ is_closed }) => !is_closed) ?? me.rounds.at(-1);
+  const open = page.me.rounds.findLast(({ is_closed }) => !is_closed) ?? page.me.rounds.at(-1);
   element("round").value = open.number;
   await openRound();
   setInterval(() => document.hidden || refresh(), POLL);
 }
 
 async function openRound() {
-  round = me.rounds.find(({ number }) => number === Number(element("round").value));
-  queue = new Queue(await server.readQueue(round.number), me.author);
-  outbox = new Outbox(`boxloop-review/${server.place}/${round.number}/${me.author}`, {
-    send: ((number) => (answer) => server.sendDecision(number, answer))(round.number),
-    changed: arrived,
-    refused: (answer, reason) => complain(`Not saved, ${answer.image_id}: ${reason}.`) || refresh(),
+  page.round = page.me.rounds.find(({ number }) => number === Number(element("round").value));
+  page.queue = new Queue(await server.readQueue(page.round.number), page.me.author);
+  outbox = new Outbox(`boxloop-review/${server.place}/${page.round.number}/${page.me.author}`, {
+    send: ((number) => (answer) => server.sendDecision(number, answer))(page.round.number),
+    arrived,
+    refused,
+    delayed,
   });
-  element("class").replaceChildren(...queue.classNames.map((name) => new Option(name)));
+  element("class").replaceChildren(...page.queue.classNames.map((name) => new Option(name)));
   await refresh();
   document.querySelector("main").hidden = false;
-  item = null;
-  show(queue.items.find((each) => queue.stateOf(each) === "open") ?? queue.items[0]);
-  say(lockReason() || "");
+  page.item = null;
+  show(page.queue.items.find((each) => page.queue.stateOf(each) === "open") ?? page.queue.items[0]);
+  say(lockReason(page) || "");
   outbox.resume();
 }
 
 async function refresh() {
+  const before = changes;
   try {
-    const { progress, standing } = await server.readDecisions(round.number);
-    queue.update(standing, outbox.waiting);
-    seconds = progress.seconds;
-    round.is_closed = progress.is_closed;
-    waiting = me.may_decide && !progress.is_closed ? await server.findWaiting(round.map_index) : null;
-    if (outbox.trouble === "") complain("");
+    const { progress, standing } = await server.readDecisions(page.round.number);
+    if (changes !== before) return; // older than what is on the page
+    page.queue.update(standing, outbox.waiting);
+    page.seconds = progress.seconds;
+    page.round.is_closed = progress.is_closed;
+    page.waiting = page.me.may_decide && !progress.is_closed ? await server.findWaiting(page.round.map_index) : null;
+    if (!outbox.trouble) complain(page.refused);
   } catch (error) {
     complain(`The server does not answer: ${error.message}.`);
   }
-  editor.isLocked = Boolean(lockReason());
-  paint();
-}
-
-function lockReason() {
-  if (round.is_closed) return "This review is closed: what was decided is in the dataset.";
-  return me.may_decide ? "" : "You may look, not decide: that takes the right to answer waiting tasks.";
+  editor.isLocked = Boolean(lockReason(page));
+  paint(page);
 }
 
 function show(next) {
   if (!next) return;
   const grid = element("grid");
   const hadFocus = grid.contains(document.activeElement);
-  item = next;
+  page.item = next;
   const picture = element("picture");
   element("blank").hidden = true;
   picture.hidden = false;
-  picture.src = server.imageAddress(round.number, item.image_id, "view");
-  element("stage").style.setProperty("--ratio", item.width / item.height);
-  editor.show({ ...item, boxes: queue.boxesOf(item), newClass: item.class_name ?? item.image_label ?? queue.classNames[0] });
+  picture.src = server.imageAddress(page.round.number, page.item.image_id, "view");
+  element("stage").style.setProperty("--ratio", page.item.width / page.item.height);
+  edit(page.queue.boxesOf(page.item));
   timer.stop();
-  paint();
+  paint(page);
   const current = grid.querySelector("[aria-current]");
   current?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (hadFocus) current?.focus({ preventScroll: true });
 }
 
+function edit(boxes) {
+  const { width, height, class_name, image_label } = page.item;
+  editor.show({ width, height, boxes, newClass: class_name ?? image_label ?? page.queue.classNames[0] });
+}
+
 function shown() {
   timer.start();
-  const next = queue.nextOpen(item);
-  if (next) new Image().src = server.imageAddress(round.number, next.image_id, "view");
+  const next = page.queue.nextOpen(page.item);
+  if (next) new Image().src = server.imageAddress(page.round.number, next.image_id, "view");
 }
 
 function edited() {
-  if (queue.isChanged(item, editor.boxes)) queue.drafts.set(item.image_id, editor.boxes.map((box) => ({ ...box })));
-  else queue.drafts.delete(item.image_id);
-  paintTools();
+  page.queue.keepDraft(page.item, editor.boxes);
+  paintTools(page);
 }
 
 function decide(action) {
-  if (lockReason()) return say(lockReason());
-  const bare = { image_id: item.image_id, action, boxes: [] };
-  const answer = action === "accept" ? queue.answerOf(item, editor.boxes) : bare;
+  if (lockReason(page)) return say(lockReason(page));
+  const bare = { image_id: page.item.image_id, action, boxes: [] };
+  const answer = action === "accept" ? page.queue.answerOf(page.item, editor.boxes) : bare;
   if (!answer) return say("There is no box to accept: draw one, or reject.");
   const spent = { ...answer, seconds: timer.stop() };
-  queue.drafts.delete(item.image_id);
-  queue.apply(spent);
-  outbox.put(spent);
-  say(`${item.image_id}: ${WORDS[answer.action]}.`);
-  const next = queue.nextOpen(item);
+  page.queue.drafts.delete(page.item.image_id);
+  give(spent);
+  say(`${page.item.image_id}: ${wordOf(answer.action)}.`);
+  const next = page.queue.nextOpen(page.item);
   if (next) show(next);
   else {
-    show(item);
+    show(page.item);
     say("All images are decided or skipped. Press “Done: go on” when you are content.");
   }
 }
 
 function undo() {
-  if (lockReason()) return say(lockReason());
-  const last = queue.newestOwn();
+  if (lockReason(page)) return say(lockReason(page));
+  const last = page.queue.newestOwn();
   if (!last) return say("There is no decision of yours to take back.");
   const answer = { image_id: last.image_id, action: "undo", boxes: [], seconds: timer.stop() };
-  queue.apply(answer);
-  outbox.put(answer);
+  give(answer);
   show(last);
   say(`${last.image_id}: taken back.`);
 }
 
-function arrived(said) {
-  if (said) {
-    seconds = said.progress.seconds;
-    if (!outbox.waiting.length) refresh();
-  }
-  const count = outbox.waiting.length;
-  complain(outbox.trouble && `Not saved yet: ${count} (${outbox.trouble}). Trying again; keep this page open.`);
+function give(answer) {
+  changes += 1;
+  page.refused = "";
+  page.queue.apply(answer);
+  outbox.put(answer);
+}
+
+function arrived(answer, said) {
+  changes += 1;
+  page.seconds = said.progress.seconds;
+  complain(page.refused);
+  if (answer.action === "undo") refresh(); // an older decision may stand again
+  else paint(page);
+}
+
+function refused(answer, reason) {
+  changes += 1;
+  page.refused = `Not saved, ${answer.image_id}: ${reason}.`;
+  complain(page.refused);
+  refresh();
+}
+
+function delayed(count, reason) {
+  complain(`Not saved yet: ${count} (${reason}). Trying again; keep this page open.`);
 }
 
 function move(step) {
-  const own = queue.groups.get(groupOf(item));
-  show(own[own.indexOf(item) + step]);
+  const own = page.queue.groups.get(groupOf(page.item));
+  show(own[own.indexOf(page.item) + step]);
 }
 
 function columns() {
@@ -143,20 +161,20 @@ function columns() {
 }
 
 function changeGroup(step) {
-  const names = queue.groupNames;
-  openGroup(names.at((names.indexOf(groupOf(item)) + step) % names.length));
+  const names = page.queue.groupNames;
+  openGroup(names.at((names.indexOf(groupOf(page.item)) + step) % names.length));
 }
 
 function openGroup(name) {
-  const own = queue.groups.get(name);
-  show(own.find((each) => queue.stateOf(each) === "open") ?? own[0]);
+  const own = page.queue.groups.get(name);
+  show(own.find((each) => page.queue.stateOf(each) === "open") ?? own[0]);
 }
 
 async function goOn() {
-  const open = queue.items.filter((each) => !queue.isDone(each)).length;
+  const open = page.queue.items.filter((each) => !page.queue.isDone(each)).length;
   element("ask-text").textContent = outbox.waiting.length
     ? "Some decisions are not saved yet. Wait until they are."
-    : open ? `${open} of ${queue.items.length} images are not decided. They get no answer in this round.`
+    : open ? `${open} of ${page.queue.items.length} images are not decided. They get no answer in this round.`
     : "All images are decided. The run goes on with them.";
   element("ask-yes").hidden = outbox.waiting.length > 0;
   element("ask").returnValue = "";
@@ -164,119 +182,26 @@ async function goOn() {
 }
 
 async function answered() {
-  if (element("ask").returnValue !== "yes" || !waiting) return;
+  if (element("ask").returnValue !== "yes" || !page.waiting) return;
   try {
-    await server.goOn(waiting);
-    waiting = null;
+    await server.goOn(page.waiting);
+    page.waiting = null;
     say("The run goes on. Thank you.");
   } catch (error) {
     complain(`The run could not be told to go on: ${error.message}.`);
   }
-  paint();
-}
-
-function paint() {
-  if (!item) return;
-  const done = queue.items.filter((each) => queue.isDone(each)).length;
-  element("bar").max = queue.items.length;
-  element("bar").value = done;
-  element("counts").textContent = `${done} of ${queue.items.length} decided · ${duration(seconds)}`;
-  element("done").disabled = !waiting;
-  element("done").title = waiting ? "" : "The task that waits for this review is not waiting now";
-  paintClasses();
-  paintGrid();
-  paintTools();
-}
-
-function paintClasses() {
-  const buttons = queue.groupNames.map((name) => {
-    const own = queue.groups.get(name);
-    const button = document.createElement("button");
-    button.textContent = `${name} ${own.filter((each) => queue.isDone(each)).length}/${own.length}`;
-    button.setAttribute("aria-pressed", name === groupOf(item));
-    button.addEventListener("click", () => openGroup(name));
-    return button;
-  });
-  replaceKeepingFocus(element("classes"), buttons);
-}
-
-function paintGrid() {
-  const own = queue.groups.get(groupOf(item));
-  const grid = element("grid");
-  if (grid.dataset.of !== `${round.number} ${groupOf(item)}`) {
-    grid.dataset.of = `${round.number} ${groupOf(item)}`;
-    grid.replaceChildren(...own.map(thumbnail));
-  }
-  [...grid.children].forEach((button, index) => {
-    const state = queue.stateOf(own[index]);
-    const isCurrent = own[index] === item;
-    button.dataset.state = state;
-    button.tabIndex = isCurrent ? 0 : -1;
-    if (isCurrent) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
-    button.setAttribute("aria-label", `${groupOf(item)}, image ${index + 1} of ${own.length}: ${WORDS[state]}`);
-    button.lastChild.textContent = state === "open" ? (own[index].box ? "" : "draw") : WORDS[state];
-  });
-}
-
-function thumbnail(each) {
-  const button = document.createElement("button");
-  const crop = document.createElement("img");
-  crop.alt = "";
-  crop.loading = "lazy";
-  crop.src = server.imageAddress(round.number, each.image_id, "crop");
-  button.append(crop, document.createElement("span"));
-  button.addEventListener("click", () => show(each));
-  return button;
-}
-
-function paintTools() {
-  const isChanged = queue.isChanged(item, editor.boxes);
-  const own = queue.groups.get(groupOf(item));
-  const sure = item.p_right ?? item.score;
-  element("title").textContent = `${groupOf(item)} ${own.indexOf(item) + 1} of ${own.length}: ${WORDS[queue.stateOf(item)]}`;
-  element("why").textContent = [item.reason, sure === null ? "" : `${Math.round(sure * 100)} % sure`, item.image_id].filter(Boolean).join(" · ");
-  element("picture").alt = `Image ${item.image_id}, labelled ${item.image_label ?? "nothing"}`;
-  element("accept-word").textContent = isChanged && editor.boxes.length ? "Save correction" : "Accept";
-  const chosen = editor.boxes[editor.chosen];
-  if (chosen) element("class").value = chosen.class_name;
-  else if (queue.classNames.includes(groupOf(item))) element("class").value = groupOf(item);
-  const isLocked = Boolean(lockReason());
-  for (const id of ["accept", "reject", "skip", "undo", "class", "add"]) element(id).disabled = isLocked;
-  element("remove").disabled = isLocked || !editor.boxes.length;
-  element("reset").disabled = isLocked || !isChanged;
-  element("boxes").classList.toggle("rejected", queue.stateOf(item) === "reject");
+  paint(page);
 }
 
 function reset() {
-  queue.drafts.delete(item.image_id);
-  editor.show({ ...item, boxes: item.box ? [{ class_name: item.class_name, ...item.box }] : [], newClass: item.class_name ?? item.image_label ?? queue.classNames[0] });
-  paintTools();
-}
-
-function replaceKeepingFocus(parent, children) {
-  const at = [...parent.children].indexOf(document.activeElement);
-  parent.replaceChildren(...children);
-  parent.children[at]?.focus({ preventScroll: true });
-}
-
-function duration(value) {
-  const whole = Math.round(value ?? 0);
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
-}
-
-function say(text) {
-  element("says").textContent = text;
-}
-
-function complain(text) {
-  element("trouble").textContent = text;
-  element("trouble").hidden = !text;
+  page.queue.drafts.delete(page.item.image_id);
+  edit(proposalOf(page.item));
+  paintTools(page);
 }
 
 const KEYS = {
   a: () => decide("accept"), r: () => decide("reject"), s: () => decide("skip"), u: undo,
-  n: () => show(queue.nextOpen(item)), b: () => editor.add(), c: () => element("class").focus(),
+  n: () => show(page.queue.nextOpen(page.item)), b: () => editor.add(), c: () => element("class").focus(),
   "[": () => changeGroup(-1), "]": () => changeGroup(1),
   ArrowRight: () => move(1), ArrowLeft: () => move(-1),
   ArrowDown: () => move(columns()), ArrowUp: () => move(-columns()),
@@ -286,7 +211,7 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.matches("select, input") || element("ask").open;
-  if (!item || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!page.item || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
   const act = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
   if (!act) return;
   event.preventDefault();
@@ -312,7 +237,7 @@ element("picture").addEventListener("error", () => {
 });
 element("done").addEventListener("click", goOn);
 element("ask").addEventListener("close", answered);
-addEventListener("focus", () => round && refresh());
+addEventListener("focus", () => page.round && refresh());
 addEventListener("beforeunload", (event) => outbox?.waiting.length && event.preventDefault());
-setInterval(() => item && (element("clock").textContent = `${timer.seconds.toFixed(1)} s`), 200);
+setInterval(() => page.item && (element("clock").textContent = `${timer.seconds.toFixed(1)} s`), 200);
 start().catch((error) => complain(`The review cannot be shown: ${error.message}.`));
