@@ -55,4 +55,3 @@ def _rounds(session: Session, dag_id: str, run_id: str) -> list[Round]:
         for index, spec in enumerate(specs)
         if isinstance(spec, dict) and {"run_uri", "round_number"} <= set(spec)
     ]
-

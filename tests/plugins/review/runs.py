@@ -14,6 +14,9 @@ from boxloop.data.source import read_source
 from boxloop.experiment import build_data_config
 from boxloop.oracle.queue import QUEUE_COLUMNS
 
+RUN_ID = "manual__2026-11-23T01:00:00+00:00"
+"""The DAG run that made it."""
+
 
 def make_run(folder: Path, *, pool: int, round_number: int = 1) -> Run:
     """Return a run whose round asks about every image of its pool; each fifth is to be drawn."""

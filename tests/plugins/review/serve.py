@@ -1,4 +1,4 @@
-"""Airflow's web server with one run of two DAGs in its database: `python serve.py PORT SPECS`.
+"""Airflow's web server with one run of two DAGs in its database: `python -m tests.plugins.review.serve PORT SPECS`.
 
 SPECS is what the first task of the run returned, as JSON.
 """
@@ -16,8 +16,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from sqlalchemy import text
-
-RUN_ID = "manual__2026-11-23T01:00:00+00:00"
+from tests.plugins.review.runs import RUN_ID
 
 
 def fill(specs: object) -> None:

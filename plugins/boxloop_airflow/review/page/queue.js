@@ -70,6 +70,12 @@ export class Queue {
     return this.items.find((item) => item.image_id === newest?.image_id);
   }
 
+  /** The first image that waits, class by class. */
+  firstOpen() {
+    const order = this.groupNames.flatMap((name) => this.groups.get(name));
+    return order.find((each) => this.stateOf(each) === "open");
+  }
+
   /** The next image that waits: in this class after this one, else from its start, else further. */
   nextOpen(item) {
     const own = this.groups.get(groupOf(item));

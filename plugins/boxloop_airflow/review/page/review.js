@@ -41,7 +41,7 @@ async function openRound() {
   await refresh();
   document.querySelector("main").hidden = false;
   page.item = null;
-  show(page.queue.items.find((each) => page.queue.stateOf(each) === "open") ?? page.queue.items[0]);
+  show(page.queue.firstOpen() ?? page.queue.items[0]);
   say(lockReason(page) || "");
   outbox.resume();
 }
