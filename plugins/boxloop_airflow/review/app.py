@@ -23,7 +23,8 @@ FILES = {path.name: path for path in PAGE.iterdir() if path.suffix in (".css", "
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    "img-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; "
+    "form-action 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }

@@ -11,7 +11,7 @@ import pandas as pd
 
 from boxloop import review
 from boxloop.data.dataset import XYXY
-from boxloop.oracle.answers import Decision, build_answer, parse_answer, to_json
+from boxloop.oracle.answers import Decision, parse_answer, to_json
 from boxloop.oracle.decisions import standing
 from boxloop_airflow.review.runs import Round
 

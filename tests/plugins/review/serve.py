@@ -1,4 +1,6 @@
-"""Airflow's web server with one run of two DAGs in its database: `python -m tests.plugins.review.serve PORT SPECS`.
+"""Airflow's web server with one run of two DAGs in its database.
+
+    python -m tests.plugins.review.serve PORT SPECS
 
 SPECS is what the first task of the run returned, as JSON.
 """

@@ -104,23 +104,32 @@ def test_accepting_records_the_proposed_box(fresh: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("said", "reason"),
     [
         pytest.param({"image_id": "../../etc/passwd"}, "not in the queue", id="other image"),
         pytest.param({"action": "delete"}, "Input should be", id="unknown action"),
         pytest.param({"seconds": -1}, "seconds", id="negative time"),
         pytest.param({"action": "correct"}, "at least one box", id="no box"),
-        pytest.param({"xmax": 9999.0}, "leaves its image", id="box outside"),
-        pytest.param({"xmax": 0.0, "xmin": 0.0}, "empty", id="empty box"),
+    ],
+)
+def test_senseless_answers_are_refused(fresh: Site, said: dict[str, Any], reason: str) -> None:
+    answer = tell(fresh, SKIP | said)
+    assert answer.status_code == 422
+    assert reason in answer.text
+    assert decisions(fresh.run) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        pytest.param({"xmax": 9999.0}, "leaves its image", id="outside"),
+        pytest.param({"xmin": 0.0, "xmax": 0.0}, "empty", id="empty"),
         pytest.param({"class_name": "unicorn"}, "unknown to the label map", id="unknown class"),
     ],
 )
-def test_senseless_answers_are_refused(fresh: Site, change: dict[str, Any], reason: str) -> None:
-    box = {name: change.pop(name) for name in list(change) if name in proposal(fresh)}
-    boxes = [{**proposal(fresh), **box}] if box else []
-    answer = tell(
-        fresh, {**SKIP, **({"action": "correct"} if box else {}), "boxes": boxes} | change
-    )
+def test_senseless_boxes_are_refused(fresh: Site, said: dict[str, Any], reason: str) -> None:
+    boxes = [proposal(fresh) | said]
+    answer = tell(fresh, {**SKIP, "action": "correct", "boxes": boxes})
     assert answer.status_code == 422
     assert reason in answer.text
     assert decisions(fresh.run) == []

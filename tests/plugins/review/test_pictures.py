@@ -76,13 +76,13 @@ def test_every_kind_that_a_dataset_takes_is_shown(tmp_path: Path, kind: str, mod
 def test_what_is_no_image_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="image"):
+    with pytest.raises(ValueError, match="image|empty"):
         pictures.read_jpeg(str(path), str(path), None, 100)
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     uri = write(tmp_path / "a.png", Image.new("1", (20_000, 20_000)), "PNG")
-    with pytest.raises(ValueError, match="pixels are too many"):
+    with pytest.raises(ValueError, match="exceeds limit"):
         pictures.read_jpeg(uri, uri, None, 100)
 
 
