@@ -24,7 +24,7 @@ the decisions that it has by then.
 """
 
 
-class MatchLabelsOperator(HITLEntryOperator):  # type: ignore[misc]
+class MatchLabelsOperator(HITLEntryOperator):
     """Ask the oracle which detections are right, then wait until people have answered too.
 
     While it waits, for `review.hours` of the experiment at the most, it holds no slot of a worker

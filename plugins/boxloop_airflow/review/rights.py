@@ -14,22 +14,18 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request, status
 
-DECIDE = ("PUT", DagAccessEntity.HITL_DETAIL)
-"""What it takes to answer a waiting task in Airflow."""
-
 MAY_READ = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
 """Logged in, and allowed to see the runs of the DAG in the path; else 401 or 403."""
-MAY_DECIDE = Depends(requires_access_dag(*DECIDE))
+MAY_DECIDE = Depends(requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL))
 """Logged in, and allowed to answer the waiting tasks of the DAG in the path."""
 
 
 def may_decide(user: Any, dag_id: str) -> bool:
     """Say whether a user would pass MAY_DECIDE."""
-    method, entity = DECIDE
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
     return bool(
         get_auth_manager().is_authorized_dag(
-            method=method, access_entity=entity, details=details, user=user
+            method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=details, user=user
         )
     )
 

@@ -42,7 +42,9 @@ def find_image(round_: Round, image_id: str) -> Mapping[str, Any] | None:
     proposed = asked.queue[asked.queue["image_id"] == image_id]
     if not len(images) or not len(proposed):
         return None
-    return {**images.iloc[0].to_dict(), "box": _box(proposed.iloc[0].to_dict())}
+    facts = ("uri", "sha256", "width", "height")
+    image = images.iloc[0]
+    return {**{name: image[name] for name in facts}, "box": _box(proposed.iloc[0].to_dict())}
 
 
 def build_decision(round_: Round, answer: Mapping[str, Any], author: str) -> Decision:

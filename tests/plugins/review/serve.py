@@ -17,6 +17,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.xcom import XComModel
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
 from sqlalchemy import text
 from tests.plugins.review.runs import RUN_ID
 
@@ -29,8 +30,9 @@ def fill(specs: object) -> None:
         session.add(DagBundleModel(name="dags"))
         session.flush()
         for dag_id in ("active_learning", "other"):
-            session.add(DagModel(dag_id=dag_id, bundle_name="dags", is_stale=False))
-            run = DagRun(dag_id, RUN_ID, run_after=now, run_type="manual", state="running")
+            session.add(DagModel(dag_id=dag_id, bundle_name="dags"))  # type: ignore[no-untyped-call]
+            state = DagRunState.RUNNING
+            run = DagRun(dag_id, RUN_ID, run_after=now, run_type="manual", state=state)
             session.add(run)
             session.flush()
             if dag_id == "active_learning":

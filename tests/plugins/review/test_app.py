@@ -23,11 +23,9 @@ def ask(site: Site, path: str, user: str | None = "uma", **headers: str) -> http
     return httpx.get(site.url + path, headers=headers, trust_env=False, timeout=30)
 
 
-def tell(
-    site: Site, answer: Any, user: str | None = "uma", number: int = 1, **headers: str
-) -> httpx.Response:
+def tell(site: Site, answer: Any, user: str | None = "uma", **headers: str) -> httpx.Response:
     headers |= {"Authorization": f"Bearer {site.login(user)}"} if user else {}
-    url = f"{site.url}{site.page}/rounds/{number}/decisions"
+    url = f"{site.url}{site.page}/rounds/1/decisions"
     return httpx.post(url, json=answer, headers=headers, trust_env=False, timeout=30)
 
 

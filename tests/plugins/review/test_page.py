@@ -222,7 +222,7 @@ def test_it_fits_a_phone_and_speaks_to_its_own_host_alone(browser: Browser, fres
 
 def test_every_control_has_a_name(reviewer: Reviewer) -> None:
     for kind in ("button", "combobox", "progressbar"):
-        for control in reviewer.page.get_by_role(kind).all():  # type: ignore[arg-type]
+        for control in reviewer.page.get_by_role(kind).all():
             snapshot = control.aria_snapshot()
             assert '"' in snapshot or ":" in snapshot, snapshot
 

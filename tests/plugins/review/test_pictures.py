@@ -76,7 +76,7 @@ def test_every_kind_that_a_dataset_takes_is_shown(tmp_path: Path, kind: str, mod
 def test_what_is_no_image_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="image|empty"):
+    with pytest.raises(ValueError, match=r"image|empty"):
         pictures.read_jpeg(str(path), str(path), None, 100)
 
 
