@@ -75,9 +75,9 @@ def answered(waiting: Run, reviewer: Reviewer) -> list[Decision]:
     done -= 1
     while done < NUM_DECISIONS:
         done = answer(reviewer, done, total)
+    reviewer.go_on()
     found, set_aside = review.read_decisions(waiting, 1)
     assert set_aside == {}
-    reviewer.go_on()
     return found
 
 

@@ -53,7 +53,9 @@ async function refresh() {
     if (changes !== before) return; // older than what is on the page
     page.queue.update(standing, outbox.waiting);
     page.seconds = progress.seconds;
+    const isNews = progress.is_closed && !page.round.is_closed;
     page.round.is_closed = progress.is_closed;
+    if (isNews) say(lockReason(page));
     page.waiting = page.me.may_decide && !progress.is_closed ? await server.findWaiting(page.round.map_index) : null;
     if (!outbox.trouble) complain(page.refused);
   } catch (error) {
@@ -135,6 +137,7 @@ function arrived(answer, said) {
   changes += 1;
   page.seconds = said.progress.seconds;
   complain(page.refused);
+  paintQuestion();
   if (answer.action === "undo") refresh(); // an older decision may stand again
   else paint(page);
 }
@@ -143,6 +146,7 @@ function refused(answer, reason) {
   changes += 1;
   page.refused = `Not saved, ${answer.image_id}: ${reason}.`;
   complain(page.refused);
+  paintQuestion();
   refresh();
 }
 
@@ -170,15 +174,20 @@ function openGroup(name) {
   show(own.find((each) => page.queue.stateOf(each) === "open") ?? own[0]);
 }
 
-async function goOn() {
-  const open = page.queue.items.filter((each) => !page.queue.isDone(each)).length;
-  element("ask-text").textContent = outbox.waiting.length
-    ? "Some decisions are not saved yet. Wait until they are."
-    : open ? `${open} of ${page.queue.items.length} images are not decided. They get no answer in this round.`
-    : "All images are decided. The run goes on with them.";
-  element("ask-yes").hidden = outbox.waiting.length > 0;
+function goOn() {
+  paintQuestion();
   element("ask").returnValue = "";
   element("ask").showModal();
+}
+
+function paintQuestion() {
+  const count = page.queue.items.length;
+  const open = page.queue.items.filter((each) => !page.queue.isDone(each)).length;
+  element("ask-text").textContent = outbox.waiting.length
+    ? "Some decisions are being saved. Wait until they are."
+    : open ? `${open} of ${count} images are not decided. They get no answer in this round.`
+    : "All images are decided. The run goes on with them.";
+  element("ask-yes").disabled = outbox.waiting.length > 0;
 }
 
 async function answered() {
