@@ -13,7 +13,7 @@ from tests.reviewer import Reviewer, open_browser
 
 from boxloop import review, storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import REVIEWED, XYXY, read_dataset
+from boxloop.data.dataset import DOUBTFUL, REVIEWED, XYXY, read_dataset
 from boxloop.local_airflow.client import AirflowClient
 from boxloop.local_airflow.demo import DAG
 from boxloop.local_airflow.server import PROJECT, AirflowServer
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
 ]
-TASK = ("round.match_labels", 0)
+TASK, MERGE = ("round.match_labels", 0), ("round.merge", 0)
 NUM_DECISIONS = 30
 
 
@@ -61,7 +61,7 @@ def reviewer(waiting: Run, server: AirflowServer) -> Iterator[Reviewer]:
 @pytest.fixture(scope="module")
 def answered(waiting: Run, reviewer: Reviewer) -> list[Decision]:
     """Thirty decisions: a corrected box, a reload in the middle, one undo; then the run goes on."""
-    total = len(storage_queue(waiting))
+    total = len(asked_about(waiting))
     assert total >= NUM_DECISIONS, f"only {total} images are asked about"
     reviewer.wait()
     done = correct(reviewer)
@@ -81,7 +81,14 @@ def answered(waiting: Run, reviewer: Reviewer) -> list[Decision]:
     return found
 
 
-def storage_queue(run: Run) -> Any:
+@pytest.fixture(scope="module")
+def merged(waiting: Run, client: AirflowClient, answered: list[Decision]) -> Run:
+    """The run, once the round's decisions are in the dataset."""
+    wait_until(lambda: instances(client, "reviewed").get(MERGE) == "success", 300)
+    return waiting
+
+
+def asked_about(run: Run) -> Any:
     """Return what the round asks."""
     return review.read_review(run, 1).queue
 
@@ -111,13 +118,6 @@ def answer(reviewer: Reviewer, done: int, total: int) -> int:
     return done + 1
 
 
-def test_the_task_waits_and_says_where_to_go(
-    waiting: Run, client: AirflowClient, answered: list[Decision]
-) -> None:
-    assert wait_for_end(client, "reviewed") == "success"
-    assert storage.exists(waiting.closed_review(1))
-
-
 def test_every_decision_is_of_the_user_who_was_logged_in(answered: list[Decision]) -> None:
     actions = [one.action for one in answered]
     assert len(actions) - 2 * actions.count("undo") == NUM_DECISIONS
@@ -128,53 +128,47 @@ def test_every_decision_is_of_the_user_who_was_logged_in(answered: list[Decision
 
 
 def test_every_box_that_a_person_gave_is_in_the_next_dataset_version(
-    waiting: Run, client: AirflowClient, answered: list[Decision]
+    merged: Run, answered: list[Decision]
 ) -> None:
-    assert wait_for_end(client, "reviewed") == "success"
-    standing = review.close(waiting, 1)
+    standing = review.close(merged, 1)
+    assert len(standing) == NUM_DECISIONS
     given = sorted(
         (one.image_id, box.class_name, *box.xyxy)
         for one in standing
         for box in one.boxes
         if one.action in ("accept", "correct")
     )
-    boxes = read_dataset(waiting.dataset(2)).boxes
-    merged = boxes[boxes["origin"] == REVIEWED]
-    found = merged[["image_id", "class_name", *XYXY]].itertuples(index=False, name=None)
+    boxes = read_dataset(merged.dataset(2)).boxes
+    reviewed = boxes[boxes["origin"] == REVIEWED]
+    found = reviewed[["image_id", "class_name", *XYXY]].itertuples(index=False, name=None)
     assert sorted(found) == given
-    assert set(merged["author"]) == {answered[0].author}
-    assert len(standing) == NUM_DECISIONS
+    assert set(reviewed["author"]) == {answered[0].author}
 
 
-def test_no_box_that_a_person_refused_is_in_it(
-    waiting: Run, client: AirflowClient, answered: list[Decision]
-) -> None:
-    assert wait_for_end(client, "reviewed") == "success"
-    queue = storage_queue(waiting).set_index("image_id")
-    boxes = read_dataset(waiting.dataset(2)).boxes
-    for one in review.close(waiting, 1):
-        if one.action == "reject":
-            proposed = queue.loc[one.image_id, ["class_name", *XYXY]]
-            own = boxes[boxes["image_id"] == one.image_id]
-            is_same = (own[["class_name", *XYXY]] == proposed).all(axis=1)
-            assert not (is_same & (own["origin"] != "doubtful")).any()
+def test_no_box_that_a_person_refused_is_in_it(merged: Run) -> None:
+    queue = asked_about(merged).set_index("image_id")
+    boxes = read_dataset(merged.dataset(2)).boxes
+    rejected = [one for one in review.close(merged, 1) if one.action == "reject"]
+    assert rejected
+    for one in rejected:
+        proposed = queue.loc[one.image_id, ["class_name", *XYXY]]
+        own = boxes[(boxes["image_id"] == one.image_id) & (boxes["origin"] != DOUBTFUL)]
+        assert not (own[["class_name", *XYXY]] == proposed).all(axis=1).any()
 
 
-def test_the_summary_tells_of_people(
-    waiting: Run, client: AirflowClient, answered: list[Decision]
-) -> None:
-    assert wait_for_end(client, "reviewed") == "success"
-    summary = storage.read_json(waiting.summary(1))
+def test_the_summary_tells_of_people(merged: Run, answered: list[Decision]) -> None:
+    summary = storage.read_json(merged.summary(1))
     assert summary["human_seconds"] == pytest.approx(sum(one.seconds for one in answered), abs=0.01)
-    assert summary["reviewed"] + summary["refused"] >= 1
+    assert summary["reviewed"] + summary["refused"] >= NUM_DECISIONS
     assert summary["decisions_set_aside"] == {}
 
 
-def test_a_cleared_task_does_not_ask_again(client: AirflowClient, answered: list[Decision]) -> None:
+def test_the_run_ends_well_and_a_cleared_task_does_not_ask_again(
+    merged: Run, client: AirflowClient
+) -> None:
     assert wait_for_end(client, "reviewed") == "success"
     client.clear(DAG, "reviewed", [TASK])
     assert wait_for_end(client, "reviewed") == "success"
-    assert instances(client, "reviewed")[TASK] == "success"
 
 
 def test_without_an_answer_the_run_goes_on_when_the_time_is_over(
@@ -186,5 +180,5 @@ def test_without_an_answer_the_run_goes_on_when_the_time_is_over(
     hasty.write_text(yaml.safe_dump(settings))
     run = start("hasty", experiment=str(hasty))
     wait_until(lambda: instances(client, "hasty").get(TASK) == "awaiting_input", 600)
-    assert wait_for_end(client, "hasty") == "success"
+    wait_until(lambda: instances(client, "hasty").get(MERGE) == "success", 300)
     assert review.close(run, 1) == []

@@ -11,6 +11,7 @@ from tests.plugins.review.conftest import POOL, Site, decisions
 from boxloop import review, storage
 from boxloop.data.dataset import read_dataset
 
+pytestmark = pytest.mark.slow
 READ = ["", "/rounds", "/rounds/1/queue", "/rounds/1/decisions", "/rounds/1/image?{first}"]
 FIRST = "scene_00000.jpg"
 NOT_ASKED = "this image is not in the queue"

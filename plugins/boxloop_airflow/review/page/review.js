@@ -109,11 +109,8 @@ function decide(action) {
   give(spent);
   say(`${page.item.image_id}: ${wordOf(answer.action)}.`);
   const next = page.queue.nextOpen(page.item);
-  if (next) show(next);
-  else {
-    show(page.item);
-    say("All images are decided or skipped. Press “Done: go on” when you are content.");
-  }
+  show(next ?? page.item);
+  if (!next) say("All images are decided or skipped. Press “Done: go on” when you are content.");
 }
 
 function undo() {

@@ -78,9 +78,8 @@ export function paintTools(page) {
   const { queue, item, editor } = page;
   const isChanged = queue.isChanged(item, editor.boxes);
   const own = queue.groups.get(groupOf(item));
-  const sure = item.p_right ?? item.score;
   element("title").textContent = `${groupOf(item)} ${own.indexOf(item) + 1} of ${own.length}: ${WORDS[queue.stateOf(item)]}`;
-  element("why").textContent = [item.reason, sure === null ? "" : `${Math.round(sure * 100)} % sure`, item.image_id].filter(Boolean).join(" · ");
+  element("why").textContent = [item.reason, item.score === null ? "" : `score ${item.score.toFixed(2)}`, item.image_id].filter(Boolean).join(" · ");
   element("picture").alt = `Image ${item.image_id}, labelled ${item.image_label ?? "nothing"}`;
   element("accept-word").textContent = isChanged && editor.boxes.length ? "Save correction" : "Accept";
   const chosen = editor.boxes[editor.chosen];
