@@ -11,6 +11,8 @@ is known to show, and **merges** them into the training set of the next round.
   is finished is never done twice.
 - **A training that dies** is taken up again: the job goes on without its task, a new one from its
   newest checkpoint. What a cleared `train` does, the form's field *Cleared training* says.
+- **If the experiment asks people** (`oracle.by`: human or both), `match_labels` waits for them,
+  holding no slot: the tab **Review** of the run has the images, *Required Actions* the request.
 - **To redo rounds from a given one**, run `boxloop rollback RUN --round N`, then clear all tasks of
   those rounds together with `report`.
 - **To go on after the last round**, trigger it again with the same experiment id and more rounds:
@@ -39,6 +41,7 @@ from airflow.sdk import (
 from boxloop_airflow.child_task import ChildTaskOperator
 from boxloop_airflow.form import PARAMS, plan_arguments
 from boxloop_airflow.gate import RoundGate
+from boxloop_airflow.match_labels import MatchLabelsOperator
 from boxloop_airflow.train_detector import TrainDetectorOperator
 
 PREDICT_SHARDS = int(os.environ.get("BOXLOOP_PREDICT_SHARDS", "1"))
@@ -78,14 +81,6 @@ def write_tfrecords(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 @task
-def match_labels(spec: dict[str, Any]) -> dict[str, Any]:
-    """Ask the oracle which detections are right."""
-    from boxloop import steps
-
-    return steps.run_task("match_labels", **spec)
-
-
-@task
 def merge(spec: dict[str, Any]) -> dict[str, Any]:
     """Add the adopted boxes to the next round's dataset, and sum the round up."""
     from boxloop import steps
@@ -119,7 +114,7 @@ def one_round(spec: dict[str, Any]) -> None:
     )
     evaluate = ChildTaskOperator(task_id="evaluate", step="evaluate", spec=spec)
     export = ChildTaskOperator(task_id="export", step="export", spec=spec)
-    matched = match_labels(spec)
+    matched = MatchLabelsOperator(task_id="match_labels", spec=spec)
     chain(
         RoundGate(task_id="gate", spec=spec, last_task_id="round.merge", retries=3),
         parse_annotations(spec),

@@ -1,0 +1,51 @@
+"""A run that waits for people, made by hand: the demo's scenes, and boxes near the true ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.data.dataset import XYXY, build_table, to_parquet, write_dataset
+from boxloop.data.demo import draw_demo
+from boxloop.data.source import read_source
+from boxloop.experiment import build_data_config
+from boxloop.oracle.queue import QUEUE_COLUMNS
+
+RUN_ID = "manual__2026-11-23T01:00:00+00:00"
+"""The DAG run that made it."""
+
+
+def make_run(folder: Path, *, pool: int, round_number: int = 1) -> Run:
+    """Return a run whose round asks about every image of its pool; each fifth is to be drawn."""
+    draw_demo(folder / "data", seed=3, boxed=16, pool=pool, validation=8, test=8)
+    config = build_data_config({"uri": str(folder / "data")})
+    source = read_source(str(folder / "data"), config, seed=3)
+    run = Run(str(folder / "run"))
+    write_dataset(run.dataset(round_number), source.dataset)
+    images = source.dataset.images.set_index("image_id")
+    truth = source.truth.drop_duplicates("image_id").reset_index(drop=True)
+    rows = [_ask(row, images.loc[row["image_id"]], n) for n, row in truth.iterrows()]
+    storage.write_bytes(run.queue(round_number), to_parquet(build_table(rows, QUEUE_COLUMNS)))
+    return run
+
+
+def _ask(truth: pd.Series, image: pd.Series, number: Any) -> dict[str, object]:
+    asked = {"image_id": truth["image_id"], "image_label": image["image_label"], "value": 1.0}
+    if number % 5 == 4:
+        return {**asked, "action": "draw", "reason": "nothing was detected", "seconds": 7.0}
+    noise = np.random.default_rng(number).normal(0, 3, 4)
+    edges = truth[XYXY].to_numpy(float) + noise
+    limits = [image["width"], image["height"]] * 2
+    return {
+        **asked,
+        **dict(zip(XYXY, np.clip(edges, 0, limits).tolist(), strict=True)),
+        "class_name": truth["class_name"],
+        "score": 0.6,
+        "p_right": 0.55,
+        "action": "verify",
+        "reason": "near the threshold",
+        "seconds": 1.8,
+    }
