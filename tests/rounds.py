@@ -43,7 +43,12 @@ def run_round(
     for uri, part in zip(uris, parts, strict=True):
         storage.write_bytes(uri, to_parquet(part))
     unreadable = {"x.jpg": "it is a folder"} if unreadable is None else {**unreadable}
-    shard = {"detections_uris": uris, "images": 24, "unreadable": unreadable}
+    shard = {
+        "detections_uris": uris,
+        "embeddings_uris": [],
+        "images": 24,
+        "unreadable": unreadable,
+    }
     pretend(run, round_number, "predict-00000-of-00001", shard)
     steps.run_task("match_labels", run.uri, round_number)
     if people is not None:

@@ -61,7 +61,7 @@ def match_labels(run: Run, round_number: int) -> Value:
     return {
         **count_verdicts(adoptions),
         "unreadable": unreadable,
-        "review_items": _ask_people(run, round_number, dataset, adoptions, uris),
+        "review_items": _ask_people(run, round_number, dataset, adoptions, shards),
     }
 
 
@@ -103,26 +103,29 @@ def _write_calibration(run: Run, round_number: int, calibration: Calibration | N
 
 
 def _ask_people(
-    run: Run, round_number: int, dataset: Dataset, adoptions: pd.DataFrame, uris: list[str]
+    run: Run, round_number: int, dataset: Dataset, adoptions: pd.DataFrame, shards: list[Value]
 ) -> int:
     """Write the review queue, if people are asked, and return its length."""
     experiment = read_experiment(run.experiment)
     if not experiment.oracle.asks_people:
         return 0
     from boxloop.data.dataset import from_parquet, to_parquet
+    from boxloop.embeddings import read_embeddings
     from boxloop.oracle.queue import build_queue
 
+    vectors = [uri for shard in shards for uri in shard["embeddings_uris"]]
     before = run.adoptions(round_number - 1)
     previous = from_parquet(storage.read_bytes(before)) if round_number > 1 else None
     queue = build_queue(
         adoptions,
-        read_detections(uris),
+        read_detections([uri for shard in shards for uri in shard["detections_uris"]]),
         dataset.split("pool"),
         dataset.boxes,
         config=experiment.review,
         seed=experiment.seed,
         asked=set(dataset.refused["image_id"]),
         previous=previous,
+        embeddings=read_embeddings(vectors) if experiment.review.needs_embeddings else None,
     )
     storage.write_bytes(run.queue(round_number), to_parquet(queue))
     return len(queue)

@@ -9,7 +9,8 @@ from boxloop.train_settings import check, check_option
 LABELS, HUMAN, BOTH, NOBODY = "labels", "human", "both", "none"
 JUDGES = (LABELS, HUMAN, BOTH, NOBODY)
 GATED, STUDY = "gated", "study"
-STRATEGIES = ("value", "least_confidence", "entropy", "margin", "diversity", "random")
+DIVERSITY = "diversity"
+STRATEGIES = ("value", "least_confidence", "entropy", "margin", DIVERSITY, "random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,11 @@ class ReviewConfig:
     """What it takes a person to say yes or no to a box, until the page has measured it."""
     draw_seconds: float = 7.0
     """What it takes to draw one (extreme clicking, Papadopoulos et al., ICCV 2017)."""
+
+    @property
+    def needs_embeddings(self) -> bool:
+        """Whether the strategy compares images by what the detector's backbone makes of them."""
+        return self.strategy == DIVERSITY
 
     def __post_init__(self) -> None:
         check_option("review.strategy", self.strategy, STRATEGIES)

@@ -158,6 +158,7 @@ def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Valu
         judging.candidates(read_dataset(run.dataset(round_number)), experiment.oracle),
         experiment.predict,
         with_agreement=experiment.oracle.min_agreement > 0,
+        with_embeddings=experiment.oracle.asks_people and experiment.review.needs_embeddings,
         shard=shard,
         num_shards=num_shards,
     )
