@@ -106,6 +106,7 @@ def _grown(run: Run, round_number: int, dataset: Dataset, merged: Dataset) -> di
     """Return what the round did to the classes, and whether it found what the one before found."""
     from boxloop.data.dataset import from_parquet
     from boxloop.oracle.growth import agreement, class_mix, growth_rows
+    from boxloop.oracle.rehearsal import rehearse
 
     adoptions, truth = (
         from_parquet(storage.read_bytes(uri)) for uri in (run.adoptions(round_number), run.truth)
@@ -114,7 +115,13 @@ def _grown(run: Run, round_number: int, dataset: Dataset, merged: Dataset) -> di
     previous = from_parquet(storage.read_bytes(earlier)) if round_number > 1 else None
     before, after = (version.boxes_in(version.training_images) for version in (dataset, merged))
     growth = growth_rows(before, after, adoptions, truth, dataset.class_names)
+    if truth.empty:
+        config = read_experiment(run.experiment).oracle
+        validation = from_parquet(storage.read_bytes(run.validation_detections(round_number)))
+        rehearsed = rehearse(validation, dataset, config)
+        growth = [row | rehearsed[row["class_name"]] for row in growth]
     return {
+        "measured_on": "validation" if truth.empty else "pool",
         "agreement": agreement(adoptions, previous),
         "growth": growth,
         "class_mix": class_mix({row["class_name"]: row["total"] for row in growth}),

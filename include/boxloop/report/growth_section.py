@@ -38,6 +38,8 @@ class GrowthFacts:
     """The same of all classes, but for the last four."""
     mixes: Sequence[tuple[int, Mapping[str, float | None]]]
     """Number of a round with its entropy and Gini."""
+    is_rehearsed: bool
+    """Whether precision, recall and mean_iou are those of a rehearsal on validation images."""
 
 
 class Look(NamedTuple):
@@ -67,6 +69,7 @@ def build_growth_facts(rounds: Sequence[RoundFacts]) -> GrowthFacts | None:
         classes=classes,
         total={"name": "all", "totals": totals, **sums},
         mixes=[(summary["round"], summary["class_mix"]) for summary in grown],
+        is_rehearsed=grown[-1].get("measured_on") == "validation",
     )
 
 
