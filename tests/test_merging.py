@@ -107,3 +107,18 @@ def test_nobody_is_asked_where_labels_judge(tmp_path: Path) -> None:
     assert (summary["review_items"], summary["reviewed"]) == (0, 0)
     assert not storage.exists(run.queue(1))
     assert judging.read_detections([]).empty
+
+
+def test_an_image_that_a_person_left_unboxed_is_not_asked_about_again(run: Run) -> None:
+    detections = right_detections(run, 6).assign(score=0.6)
+    unboxed: list[str] = []
+
+    def people() -> None:
+        unboxed.extend(asked(run).query("action == 'draw'")["image_id"][:3])
+        for name in unboxed:
+            answer(run, name, "reject", [])
+
+    run_round(run, 1, detections, people=people)
+    run_round(run, 2, detections)
+    assert len(unboxed) == 3
+    assert not set(unboxed) & set(asked(run, 2)["image_id"])

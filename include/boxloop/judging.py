@@ -11,13 +11,14 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
 from boxloop.ledger import Value, shard_values
-from boxloop.oracle_settings import NOBODY, STUDY, OracleConfig
+from boxloop.oracle_settings import NOBODY, STUDY, OracleConfig, ReviewConfig
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from boxloop.data.dataset import Dataset
     from boxloop.oracle.calibration import Calibration
+    from boxloop.oracle.decisions import Decision
     from boxloop.oracle.pool import Part
 
 log = logging.getLogger(__name__)
@@ -109,10 +110,13 @@ def _ask_people(
     experiment = read_experiment(run.experiment)
     if not experiment.oracle.asks_people:
         return 0
+    from boxloop import review
     from boxloop.data.dataset import from_parquet, to_parquet
     from boxloop.embeddings import read_embeddings
+    from boxloop.oracle.decisions import REJECT
     from boxloop.oracle.queue import build_queue
 
+    answers = review.decided_before(run, round_number)
     vectors = [uri for shard in shards for uri in shard["embeddings_uris"]]
     before = run.adoptions(round_number - 1)
     previous = from_parquet(storage.read_bytes(before)) if round_number > 1 else None
@@ -121,11 +125,23 @@ def _ask_people(
         read_detections([uri for shard in shards for uri in shard["detections_uris"]]),
         dataset.split("pool"),
         dataset.boxes,
-        config=experiment.review,
+        config=_measured(experiment.review, answers),
         seed=experiment.seed,
-        asked=set(dataset.refused["image_id"]),
+        asked={answer.image_id for answer in answers if answer.action == REJECT},
         previous=previous,
         embeddings=read_embeddings(vectors) if experiment.review.needs_embeddings else None,
     )
     storage.write_bytes(run.queue(round_number), to_parquet(queue))
     return len(queue)
+
+
+def _measured(config: ReviewConfig, answers: list[Decision]) -> ReviewConfig:
+    """Return the settings with what answers really took, once there are enough of them."""
+    from boxloop.oracle.decisions import DRAW, VERIFY, median_seconds
+
+    took = median_seconds(answers)
+    return dataclasses.replace(
+        config,
+        verify_seconds=took.get(VERIFY, config.verify_seconds),
+        draw_seconds=took.get(DRAW, config.draw_seconds),
+    )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from boxloop import review, storage
+from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
 from boxloop.ledger import Value, parent_digest, round_seconds, task_value
@@ -67,6 +67,7 @@ class People(NamedTuple):
 
 def _hear_people(run: Run, round_number: int) -> People:
     """Close the review of the round, and return what counts of it; nothing where nobody asked."""
+    from boxloop import review
     from boxloop.data.dataset import BOX_COLUMNS, REFUSED_COLUMNS, build_table, from_parquet
     from boxloop.oracle.decisions import CORRECT, refused_boxes, reviewed_boxes
 

@@ -132,6 +132,12 @@ def close(run: Run, round_number: int) -> list[Decision]:
     return standing(from_json(value) for value in snapshot["decisions"])
 
 
+def decided_before(run: Run, round_number: int) -> list[Decision]:
+    """Return the decisions that stand in all rounds before this one."""
+    rounds = [number for number in range(1, round_number) if storage.exists(run.queue(number))]
+    return [one for number in rounds for one in standing(read_decisions(run, number)[0])]
+
+
 def is_closed(run: Run, round_number: int) -> bool:
     """Whether a round takes no more decisions."""
     return storage.exists(run.closed_review(round_number))

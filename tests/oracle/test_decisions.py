@@ -19,7 +19,14 @@ from boxloop.oracle.answers import (
     parse_answer,
     to_json,
 )
-from boxloop.oracle.decisions import parse_decision, refused_boxes, reviewed_boxes, standing
+from boxloop.oracle.decisions import (
+    ENOUGH,
+    median_seconds,
+    parse_decision,
+    refused_boxes,
+    reviewed_boxes,
+    standing,
+)
 
 OTHER = Box("king", 1.0, 2.0, 11.0, 12.0)
 
@@ -241,3 +248,14 @@ def test_refused_boxes_are_the_proposed_ones() -> None:
         {"image_id": "b/doubted.jpg", **sent(DOUBTED), "round": 1, "author": "ben"}
     ]
     assert refused_boxes([], queue_table()).empty
+
+
+def test_answers_say_what_they_took_once_there_are_enough() -> None:
+    verified = [
+        replace(decision("a.jpg", "accept"), seconds=2.0 + (number == 0))
+        for number in range(ENOUGH)
+    ]
+    imported = [replace(decision("a.jpg", "accept"), seconds=0.0)] * ENOUGH
+    drawn = [replace(decision("a.jpg", "accept"), seconds=9.0, asked="draw")] * (ENOUGH - 1)
+    assert median_seconds([*verified, *imported, *drawn]) == {"verify": 2.0}
+    assert median_seconds([*drawn, drawn[0]]) == {"draw": 9.0}

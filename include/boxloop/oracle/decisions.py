@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from statistics import median
 
 import pandas as pd
 
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 REVIEW = "review"  # the mode of boxes that people gave
+ENOUGH = 10  # answers, for their median to be believed
 
 
 def parse_decision(
@@ -83,6 +85,18 @@ def standing(decisions: Iterable[Decision]) -> list[Decision]:
         elif stack:
             stack.pop()
     return [stacks[image_id][-1] for image_id in sorted(stacks) if stacks[image_id]]
+
+
+def median_seconds(standing: Iterable[Decision]) -> dict[str, float]:
+    """Return what an answer took in the median, by what was asked: verify or draw.
+
+    Imported decisions took no time that is known. Too few say nothing, and are left out.
+    """
+    seconds: dict[str, list[float]] = {VERIFY: [], DRAW: []}
+    for decision in standing:
+        if decision.seconds > 0 and decision.action != SKIP:
+            seconds[decision.asked].append(decision.seconds)
+    return {asked: median(taken) for asked, taken in seconds.items() if len(taken) >= ENOUGH}
 
 
 def reviewed_boxes(standing: Iterable[Decision], round_number: int) -> pd.DataFrame:
