@@ -103,11 +103,13 @@ def test_an_image_keeps_its_size_and_its_number() -> None:
 
 
 def test_class_ids_and_other_keys_stay_with_their_boxes() -> None:
-    # 3 classes with the background: an adopted 1 may be coded as 4, an adopted 2 as 5
-    coded = [drawn._replace(class_id=4 + number % 2) for number, drawn in enumerate(MANY)]
+    # 3 classes with the background: an adopted 1 may be coded as 4, an adopted 2 as 5, and with
+    # the least weight as 46 and 47
+    ids = [4, 5, 46, 47]
+    coded = [drawn._replace(class_id=ids[number % 4]) for number, drawn in enumerate(MANY)]
     for example in _augmented(coded, 40, **ALL):
         numbers = _numbers(example)
-        assert example["groundtruth_classes"].tolist() == [4 + number % 2 for number in numbers]
+        assert example["groundtruth_classes"].tolist() == [ids[number % 4] for number in numbers]
         assert len(example["groundtruth_boxes"]) == len(numbers) == len(example["groundtruth_area"])
 
 
@@ -121,7 +123,10 @@ def test_a_box_of_which_less_than_a_fifth_is_left_is_dropped() -> None:
         assert len(left["groundtruth_boxes"]) == num_left
 
 
-@pytest.mark.parametrize(("class_id", "is_pasted"), [(1, True), (4, True), (3, False), (6, False)])
+@pytest.mark.parametrize(
+    ("class_id", "is_pasted"),
+    [(1, True), (4, True), (3, False), (6, False), (3 * 14 + 1, True), (3 * 15 + 2, True)],
+)
 def test_boxes_of_no_class_are_never_pasted(class_id: int, is_pasted: bool) -> None:
     drawn = [drawn._replace(class_id=class_id) for drawn in MANY]
     examples = _augmented(drawn, 12, paste=1.0)

@@ -1,4 +1,7 @@
-"""The ids of boxes, K = 4: 1 to 3 teach all, 5 to 7 the class alone, 8 nothing."""
+"""The ids of boxes, K = 4: 1 to 3 teach all, 5 to 7 the class alone, 8 nothing.
+
+9 to 11 teach all with a weight of 7/8, 13 to 15 the class alone, and so on.
+"""
 
 from typing import Any
 
@@ -35,13 +38,36 @@ def example() -> dict[str, Any]:
 def test_ids_tell_what_boxes_teach(settings: dict[str, Any], expected: list[int]) -> None:
     import tensorflow as tf
 
-    from boxloop.detector.targets import encode_origins
+    from boxloop.detector.targets import encode_boxes
 
     origins = tf.constant(["human", "adopted", "doubtful"])
-    coded = encode_origins(example(), origins, K, TrainConfig(**settings))
+    coded = encode_boxes(example(), origins, tf.ones(3), K, TrainConfig(**settings))
     assert coded["groundtruth_classes"].numpy().tolist() == expected
     assert len(coded["groundtruth_boxes"]) == len(expected)
     assert coded["source_id"] == b"7"
+
+
+@pytest.mark.parametrize(
+    ("weight", "eighths"),
+    [(1.0, 8), (0.94, 8), (0.93, 7), (0.5, 4), (0.2, 2), (0.06, 1), (1e-9, 1)],
+)
+def test_weights_are_rounded_to_eighths(weight: float, eighths: int) -> None:
+    import tensorflow as tf
+
+    from boxloop.detector import targets
+
+    origins, weights = tf.constant(["human", "adopted", "doubtful"]), tf.constant([1.0, weight, 1])
+    for settings, class_alone in (({}, 0), ({"box_loss_on_adopted": False}, K)):
+        config = TrainConfig(**settings)
+        coded = targets.encode_boxes(example(), origins, weights, K, config)
+        ids = coded["groundtruth_classes"]
+        assert ids.numpy().tolist() == [1, 2 + 2 * K * (8 - eighths) + class_alone, 2 * K]
+        for kind in (tf.int64, tf.float32):  # as parsers have them, and as the step casts them
+            found = tf.cast(ids, kind)
+            assert targets._weight_of(found, K).numpy()[:2].tolist() == [1, eighths / 8]
+            assert targets._class_of(found, K).numpy().tolist() == [1, 2, K]
+            places = [1, 0 if class_alone else 2, 0]
+            assert targets._place_of(found, K).numpy().tolist() == places
 
 
 def test_retinanet_anchors_learn_what_their_box_teaches() -> None:
@@ -116,7 +142,10 @@ def test_the_second_stage_learns_classes_and_places_from_their_own_boxes() -> No
         return f"class loss {len(seen)}", f"box loss {len(seen)}"
 
     ids = tf.constant([[0, 1, 6, 8]])
-    outputs = {"class_targets": ids, "class_targets_1": ids, "class_outputs": None}
+    values = tf.zeros([1, 4, 1])
+    outputs = {"class_targets": ids, "class_targets_1": ids} | {
+        f"{kind}_outputs{head}": values for kind in ("class", "box") for head in ("", "_1")
+    }
     assert rcnn_losses(build, K, outputs, {}) == ("class loss 1", "box loss 2")
     assert seen == [[[0, 1, 2, 4]], [[0, 1, 0, 0]]]
 

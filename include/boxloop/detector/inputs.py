@@ -1,8 +1,8 @@
 """The training images on their way to the model: Model Garden's pipeline with three additions.
 
 Rare classes are read more often, examples are changed at random between decoder and parser, and
-class ids tell where a box came from (see targets.py). Model Garden's tasks make their reader by
-calling `input_reader_factory.input_reader_generator`: that is where the additions go in.
+class ids tell what a box teaches and how much (see targets.py). Model Garden's tasks make their
+reader by calling `input_reader_factory.input_reader_generator`: that is where the additions go in.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _build_reader(
     return input_reader.InputReader(
         params,
         dataset_fn=partial(_read_balanced, inputs) if config.balance_classes else dataset_fn,
-        decoder_fn=partial(decode_with_origins, decoder_fn, inputs.k, config),
+        decoder_fn=partial(decode_with_codes, decoder_fn, inputs.k, config),
         sample_fn=partial(
             augment.augment_examples,
             config=config.augment,
@@ -137,7 +137,7 @@ def _build_reader(
     )
 
 
-def decode_with_origins(
+def decode_with_codes(
     decode: Callable[[Any], Any], k: int, config: TrainConfig, record: Any
 ) -> dict[str, Any]:
     """Decode a serialised example; its class ids tell what boxes teach, as in targets.py.
@@ -148,9 +148,13 @@ def decode_with_origins(
         config: what is to be told apart.
         record: tf.train.Example, serialised.
     """
-    feature = {"image/object/origin": tf.io.VarLenFeature(tf.string)}
-    origins = tf.io.parse_single_example(record, feature)["image/object/origin"].values
-    return targets.encode_origins(decode(record), origins, k, config)
+    feature = {
+        "image/object/origin": tf.io.VarLenFeature(tf.string),
+        "image/object/weight": tf.io.VarLenFeature(tf.float32),
+    }
+    found = tf.io.parse_single_example(record, feature)
+    origins, weights = (found[name].values for name in feature)
+    return targets.encode_boxes(decode(record), origins, weights, k, config)
 
 
 def _parse(

@@ -22,7 +22,7 @@ from official.vision.ops import box_ops, preprocess_ops
 from boxloop import storage
 from boxloop.detector.augment import augment_examples
 from boxloop.detector.config import build_config, set_training_data
-from boxloop.detector.inputs import decode_with_origins, reader
+from boxloop.detector.inputs import decode_with_codes, reader
 from boxloop.experiment import read_experiment
 from boxloop.report.contact_sheet import LabelledBox, Picture, build_sheet, class_colour
 from boxloop.settings import Experiment
@@ -62,7 +62,7 @@ def show(
     num_classes = len(class_names) + 1
     pipeline = _pipeline(experiment, shards, num_classes)
     records = tf.data.TFRecordDataset([str(shard) for shard in shards])
-    decoded = records.map(partial(decode_with_origins, pipeline.decode, num_classes, TELL_ALL))
+    decoded = records.map(partial(decode_with_codes, pipeline.decode, num_classes, TELL_ALL))
     originals = {example["source_id"].numpy(): example for example in decoded.take(count)}
     num_images = sum(1 for _ in records)
     stream = decoded.shuffle(num_images, experiment.seed).repeat()

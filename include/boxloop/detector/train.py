@@ -205,8 +205,9 @@ class _Training:
         is_rcnn = isinstance(task.task_config, maskrcnn.MaskRCNNTask)
         task.build_inputs = partial(build_inputs, task.build_inputs, inputs, is_rcnn=is_rcnn)
         if is_rcnn:
-            build = task._build_frcnn_losses
-            task._build_frcnn_losses = partial(targets.rcnn_losses, build, inputs.k)
+            first, second = task._build_rpn_losses, task._build_frcnn_losses
+            task._build_rpn_losses = partial(targets.rpn_losses, first)
+            task._build_frcnn_losses = partial(targets.rcnn_losses, second, inputs.k)
         task.initialize = partial(
             weights.restore,
             config=self.experiment.model,
