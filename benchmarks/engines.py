@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,8 @@ SECONDS = 10
 FRAMES = 16
 CORES = len(os.sched_getaffinity(0))
 
-Candidates = Callable[[Array], tuple[Array, Array]]
+Candidates = Callable[[Array], Sequence[Any]]
+"""Frames to boxes and scores, and what else the engine gives."""
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def open_tensorflow(folder: Path) -> tuple[Candidates, int, int]:
 
     model = tf.saved_model.load(str(folder))
 
-    def candidates(frames: Array) -> tuple[Array, Array]:
+    def candidates(frames: Array) -> Sequence[Array]:
         outputs = model.signatures["candidates"](frames=tf.constant(frames))
         return outputs["boxes"].numpy(), outputs["scores"].numpy()
 
@@ -96,7 +97,7 @@ def open_tflite_whole(folder: Path) -> tuple[Candidates, int, int]:
     given = interpreter.get_input_details()[0]["index"]
     outputs = [output["index"] for output in interpreter.get_output_details()]
 
-    def candidates(frames: Array) -> tuple[Array, Array]:
+    def candidates(frames: Array) -> Sequence[Array]:
         interpreter.set_tensor(given, frames)
         interpreter.invoke()
         return _boxes_first([interpreter.get_tensor(index) for index in outputs])
@@ -114,7 +115,7 @@ def open_openvino(folder: Path, precision: str = "f32") -> tuple[Candidates, int
     settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
     compiled = core.compile_model(model, "CPU", settings)
 
-    def candidates(frames: Array) -> tuple[Array, Array]:
+    def candidates(frames: Array) -> Sequence[Array]:
         outputs = compiled.create_infer_request().infer({0: frames})
         return _boxes_first(outputs.values())
 
@@ -136,15 +137,14 @@ def open_onnx(folder: Path) -> tuple[Candidates, int, int]:
         session = onnxruntime.InferenceSession(path, options)
     name = session.get_inputs()[0].name
 
-    def candidates(frames: Array) -> tuple[Array, Array]:
+    def candidates(frames: Array) -> Sequence[Array]:
         return _boxes_first(session.run(None, {name: frames}))
 
     return candidates, 1, CORES
 
 
-def _boxes_first(outputs: Iterable[Any]) -> tuple[Array, Array]:
-    boxes, scores = sorted(outputs, key=lambda output: output.ndim, reverse=True)
-    return boxes, scores
+def _boxes_first(outputs: Iterable[Any]) -> Sequence[Array]:
+    return sorted(outputs, key=lambda output: output.ndim, reverse=True)
 
 
 def _frames(spec: Spec, folder: Path | None) -> Array:

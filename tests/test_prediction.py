@@ -12,6 +12,7 @@ from boxloop import prediction, storage
 from boxloop.artifacts import Run
 from boxloop.child import parse_progress
 from boxloop.data.dataset import DETECTION_COLUMNS, from_parquet
+from boxloop.embeddings import read_embeddings
 from boxloop.inference.portable import Array
 from boxloop.settings import PredictConfig
 
@@ -30,7 +31,7 @@ class Mortal(RedFinder):
         super().__init__()
         self._left = batches
 
-    def __call__(self, frames: Array) -> tuple[Array, Array]:
+    def __call__(self, frames: Array) -> tuple[Array, Array, Array | None]:
         if len(self.batches) == self._left:
             raise Killed
         return super().__call__(frames)
@@ -108,6 +109,37 @@ def test_agreement_is_told_where_it_is_asked_for(
     assert plain["agreement"].isna().all()
     assert firm["agreement"].to_numpy() == pytest.approx(np.ones(2), abs=0.15)
     assert firm.drop(columns="agreement").equals(plain.drop(columns="agreement"))
+
+
+@pytest.mark.parametrize("with_agreement", [False, True])
+def test_embeddings_are_written_where_they_are_asked_for(
+    run: Run, candidates: pd.DataFrame, finder: RedFinder, with_agreement: bool
+) -> None:
+    candidates.loc[3, "uri"] = "/none.png"
+    plain = predict(run, candidates, with_agreement=with_agreement)
+    value = predict(run, candidates, with_agreement=with_agreement, with_embeddings=True)
+    assert plain["embeddings_uris"] == []
+    assert table(value).equals(table(plain))
+    assert len(value["embeddings_uris"]) == len(value["detections_uris"]) == 3
+    found = read_embeddings(value["embeddings_uris"])
+    assert found["image_id"].tolist() == [f"{i}.png" for i in range(10) if i != 3]
+    # grey but for 20 x 16 of 64 x 48 pixels, which are red
+    red = 20 * 16 / (64 * 48)
+    mean = [120 + 135 * red, 120 - 120 * red, 120 - 120 * red]
+    assert np.stack(found["embedding"].tolist()) == pytest.approx(np.tile(mean, (9, 1)), rel=1e-3)
+
+
+def test_an_older_model_detects_without_embeddings(
+    run: Run, candidates: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Older(RedFinder):
+        def __call__(self, frames: Array) -> tuple[Array, Array, Array | None]:
+            return *super().__call__(frames)[:2], None
+
+    detect_with(Older(), monkeypatch)
+    value = predict(run, candidates, with_embeddings=True)
+    assert len(table(value)) == 10
+    assert read_embeddings(value["embeddings_uris"]).empty
 
 
 @pytest.mark.parametrize("batches", range(5))
@@ -195,7 +227,8 @@ def test_shards_have_every_image_once(
 
 def test_no_candidates_need_no_model(tmp_path: Path, candidates: pd.DataFrame) -> None:
     value = predict(Run(str(tmp_path / "nothing")), candidates.head(0))
-    assert value == {"detections_uris": [], "images": 0, "unreadable": {}}
+    empty: dict[str, Any] = {"detections_uris": [], "embeddings_uris": []}
+    assert value == empty | {"images": 0, "unreadable": {}}
 
 
 def test_what_cannot_be_read_is_listed_and_listed_again(

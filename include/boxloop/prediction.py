@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from boxloop.inference.engine import Engine
     from boxloop.inference.portable import Spec
+    from boxloop.inference.stream import Detections, Unreadable
 
     Opened = tuple[Engine, Spec]
 
@@ -38,15 +39,31 @@ def predict(
     config: PredictConfig,
     *,
     with_agreement: bool = False,
+    with_embeddings: bool = False,
     shard: int,
     num_shards: int,
 ) -> Value:
     """Detect in this shard's share of the candidate images, dealt by a stable hash.
 
-    A part is two files, its detections and then, as a sign that they are whole, the images that
-    could not be read. Both are named by all that decides them: the model, the images and the
-    settings. So a part that is there is not made again, but where images could not be read: those
-    may be back; and it is never taken for another.
+    A part is its detections, its images' embeddings where they are asked for, and then, as a sign
+    that all is whole, the images that could not be read. They are named by all that decides them:
+    the model, the images and the settings. So a part that is there is not made again, but where
+    images could not be read: those may be back; and it is never taken for another.
+
+    Args:
+        run: what to detect for.
+        round_number: whose model detects.
+        candidates: image_id, uri and sha256 of each image.
+        config: engine and batch size.
+        with_agreement: fill the column `agreement`, at three times the cost.
+        with_embeddings: write what boxloop.embeddings.read_embeddings reads, at no cost; for the
+            images of a model that was exported before there were any, nothing is in it.
+        shard: number of this shard, from 0.
+        num_shards: how many there are.
+
+    Returns:
+        `detections_uris`; `embeddings_uris`, none where they are not asked for; `images`, their
+        number; `unreadable`, why some are.
 
     Raises:
         ValueError: if the bundle is damaged, or none of several images can be read.
@@ -54,7 +71,7 @@ def predict(
     images = _share(candidates, shard, num_shards)
     parts = _parts(images)
     model_digest = storage.digest(f"{run.model(round_number)}/bundle.json") if parts else ""
-    decided_by = [model_digest, asdict(config), with_agreement]
+    decided_by = [model_digest, asdict(config), with_agreement, with_embeddings]
     uris = [
         run.detections(round_number, shard, num_shards, number, _digest(part, decided_by))
         for number, part in enumerate(parts, start=1)
@@ -64,10 +81,15 @@ def predict(
         log.info("%d of %d parts are there already", len(parts) - len(missing), len(parts))
     if missing:
         with storage.local_folder(run.model(round_number)) as folder:
-            _detect_parts(folder, missing, config, with_agreement)
+            _detect_parts(folder, missing, config, with_agreement, with_embeddings)
     unreadable = {k: v for uri in uris for k, v in storage.read_json(_sign(uri)).items()}
     check_readable(unreadable, len(images))
-    return {"detections_uris": uris, "images": len(images), "unreadable": unreadable}
+    return {
+        "detections_uris": uris,
+        "embeddings_uris": [_embeddings(uri) for uri in uris] if with_embeddings else [],
+        "images": len(images),
+        "unreadable": unreadable,
+    }
 
 
 def open_bundle(folder: Path, config: PredictConfig) -> Opened:
@@ -90,12 +112,7 @@ def open_bundle(folder: Path, config: PredictConfig) -> Opened:
 
 
 def detect(
-    opened: Opened,
-    images: pd.DataFrame,
-    *,
-    with_agreement: bool = False,
-    done: int = 0,
-    total: int | None = None,
+    opened: Opened, images: pd.DataFrame, *, with_agreement: bool = False
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Detect in images with a loaded bundle.
 
@@ -103,20 +120,34 @@ def detect(
         opened: what `open_bundle` returned.
         images: image_id and uri of each.
         with_agreement: fill the column `agreement`, at three times the cost.
-        done: images before these, for the progress that is told.
-        total: all images there are to do; by default these.
 
     Returns:
         A table with DETECTION_COLUMNS, in the order of the images; and why images cannot be read.
     """
-    from boxloop.inference.stream import Detections, detect_all, to_table
+    from boxloop.inference.stream import detect_all, to_table
 
     engine, spec = opened
+    named = zip(images["image_id"], images["uri"], strict=True)
+    results = detect_all(engine, spec, named, with_agreement=with_agreement)
+    found, unreadable = _collect(results, done=0, total=len(images))
+    return to_table(found, spec.classes), unreadable
+
+
+def _collect(
+    results: Iterable[Detections | Unreadable], *, done: int, total: int
+) -> tuple[list[Detections], dict[str, str]]:
+    """Return what was detected and why images cannot be read; tell progress meanwhile.
+
+    Args:
+        results: as `detect_all` gives them.
+        done: images before these.
+        total: all images there are to do.
+    """
+    from boxloop.inference.stream import Detections
+
     found: list[Detections] = []
     unreadable: dict[str, str] = {}
     watch = Stopwatch()
-    named = zip(images["image_id"], images["uri"], strict=True)
-    results = detect_all(engine, spec, named, with_agreement=with_agreement)
     for count, result in enumerate(results, start=done + 1):
         if isinstance(result, Detections):
             found.append(result)
@@ -124,8 +155,8 @@ def detect(
             unreadable[result.image_id] = result.reason
         if count % IMAGES_A_LINE == 0:
             speed = watch.rate(IMAGES_A_LINE)
-            tell(step=count, steps=total or len(images), images_per_second=speed)
-    return to_table(found, spec.classes), unreadable
+            tell(step=count, steps=total, images_per_second=speed)
+    return found, unreadable
 
 
 def check_readable(unreadable: dict[str, str], num_images: int) -> None:
@@ -140,19 +171,40 @@ def _detect_parts(
     parts: list[tuple[str, pd.DataFrame]],
     config: PredictConfig,
     with_agreement: bool,
+    with_embeddings: bool,
 ) -> None:
-    from boxloop.data.dataset import to_parquet
+    from boxloop.inference.stream import detect_all
 
-    opened, done = open_bundle(folder, config), 0
+    (engine, spec), done = open_bundle(folder, config), 0
     total = sum(len(images) for _, images in parts)
     for number, (uri, images) in enumerate(parts, start=1):
         log.info("Part %d of %d: %d images", number, len(parts), len(images))
-        detections, unreadable = detect(
-            opened, images, with_agreement=with_agreement, done=done, total=total
+        results = detect_all(
+            engine,
+            spec,
+            zip(images["image_id"], images["uri"], strict=True),
+            with_agreement=with_agreement,
+            with_embeddings=with_embeddings,
         )
+        found, unreadable = _collect(results, done=done, total=total)
         done += len(images)
-        storage.write_bytes(uri, to_parquet(detections))
+        _write_part(uri, found, spec.classes, with_embeddings)
         storage.write_json(_sign(uri), unreadable)
+
+
+def _write_part(
+    uri: str, found: Sequence[Detections], classes: Sequence[str], with_embeddings: bool
+) -> None:
+    from boxloop import embeddings
+    from boxloop.data.dataset import to_parquet
+    from boxloop.inference.stream import to_table
+
+    storage.write_bytes(uri, to_parquet(to_table(found, classes)))
+    if with_embeddings:
+        vectors = {each.image_id: each.embedding for each in found if each.embedding is not None}
+        if len(vectors) < len(found):
+            log.warning("No embeddings: the model was exported before there were any")
+        storage.write_bytes(_embeddings(uri), embeddings.to_parquet(vectors))
 
 
 def _share(candidates: pd.DataFrame, shard: int, num_shards: int) -> pd.DataFrame:
@@ -178,6 +230,11 @@ def _digest(images: pd.DataFrame, decided_by: Sequence[object]) -> str:
 def _sign(uri: str) -> str:
     """Return the URI of the file that says that a part is whole."""
     return uri.replace(".parquet", ".unreadable.json")
+
+
+def _embeddings(uri: str) -> str:
+    """Return the URI of the embeddings of a part's images."""
+    return uri.replace(".parquet", ".embeddings.parquet")
 
 
 def _is_whole(uri: str) -> bool:

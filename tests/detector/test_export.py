@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ def answers(bundle: Path, sample: bytes) -> Iterator[Found]:
     fitted = fit(decode(sample), spec)
     raw = signatures["candidates"](frames=tf.constant(fitted.frame[None]))
     yield find(raw["boxes"][0].numpy(), raw["scores"][0].numpy(), fitted, spec)
-    boxes, scores = Detector(bundle).candidates(fitted.frame[None])
+    boxes, scores, _ = Detector(bundle).candidates(fitted.frame[None])
     yield find(boxes[0], scores[0], fitted, spec)
 
 
@@ -151,5 +152,59 @@ def test_what_xla_compiled_detects_the_same(bundle: Path, samples: list[bytes]) 
         compiled = load_candidates(bundle, Spec.read(bundle), compiled=True)(tf.constant(frames))
     finally:
         tf.config.optimizer.set_experimental_options({"auto_mixed_precision": False})
-    for one, other, tolerance in zip(plain, compiled, (0.1, 1e-3), strict=True):
+    for one, other, tolerance in zip(plain, compiled, (0.1, 1e-3, 1e-3), strict=True):
         assert other.numpy() == pytest.approx(one.numpy(), abs=tolerance)
+
+
+def test_engines_embed_images_by_the_backbone(
+    bundle: Path, weights_dir: Path, samples: list[bytes]
+) -> None:
+    import tensorflow as tf
+
+    from boxloop.inference.engine import open_engine
+
+    spec = Spec.read(bundle)
+    frames = np.stack([fit(decode(sample), spec).frame for sample in samples])
+    model = exported.serving(weights_dir).model
+    images = (frames / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    coarsest = model.backbone(tf.constant(images, tf.float32), training=False)["5"]
+    expected = coarsest.numpy().mean(axis=(1, 2))
+    close = 1e-4 * float(np.abs(expected).max())  # weights by chance make small numbers
+    assert np.abs(expected[0] - expected[1]).max() > 100 * close
+    for name in ("tflite", "tensorflow"):
+        engine = open_engine(bundle, spec, name, has_tflite=True, batch_size=8)
+        assert engine.candidates(frames)[2] == pytest.approx(expected, abs=close)
+    for name in ("detector_float16.tflite", "detector_int8.tflite"):
+        embeddings = Detector(bundle, name).candidates(frames[:1])[2]
+        assert embeddings is not None
+        assert embeddings.shape == expected[:1].shape
+
+
+def test_bundles_exported_before_there_were_embeddings_detect(
+    bundle: Path,
+    weights_dir: Path,
+    samples: list[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from boxloop.detector.serving import Serving
+    from boxloop.inference.engine import open_engine
+
+    make = Serving._candidates
+
+    def as_it_was(self: Serving, frames: Any) -> dict[str, Any]:
+        outputs = make(self, frames)
+        return {name: outputs[name] for name in ("boxes", "scores")}
+
+    monkeypatch.setattr(Serving, "_candidates", as_it_was)
+    old = exported.export_bundle(weights_dir, tmp_path / "old")
+    spec = Spec.read(old)
+    fitted = fit(decode(samples[0]), spec)
+    for name in ("tflite", "tensorflow"):
+        found = []
+        for folder in (old, bundle):
+            engine = open_engine(folder, spec, name, has_tflite=True, batch_size=8)
+            boxes, scores, embeddings = engine.candidates(fitted.frame[None])
+            assert (embeddings is None) == (folder == old)
+            found.append(find(boxes[0], scores[0], fitted, spec))
+        assert_same(*found)

@@ -57,8 +57,8 @@ def test_weights_are_rounded_to_eighths(weight: float, eighths: int) -> None:
     from boxloop.detector import targets
 
     origins, weights = tf.constant(["human", "adopted", "doubtful"]), tf.constant([1.0, weight, 1])
-    for settings, class_alone in (({}, 0), ({"box_loss_on_adopted": False}, K)):
-        config = TrainConfig(**settings)
+    for config in (TrainConfig(), TrainConfig(box_loss_on_adopted=False)):
+        class_alone = 0 if config.box_loss_on_adopted else K
         coded = targets.encode_boxes(example(), origins, weights, K, config)
         ids = coded["groundtruth_classes"]
         assert ids.numpy().tolist() == [1, 2 + 2 * K * (8 - eighths) + class_alone, 2 * K]

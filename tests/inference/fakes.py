@@ -24,18 +24,22 @@ Corners = tuple[float, float, float, float]
 
 
 class RedFinder:
-    """Detects a red rectangle as a dog, to a pixel of the frame; counts its calls."""
+    """Detects a red rectangle as a dog, to a pixel of the frame; counts its calls.
+
+    The embedding of a frame is its mean colour.
+    """
 
     def __init__(self) -> None:
         self.batches: list[int] = []
         self._lock = threading.Lock()
 
-    def __call__(self, frames: Array) -> tuple[Array, Array]:
+    def __call__(self, frames: Array) -> tuple[Array, Array, Array | None]:
         with self._lock:
             self.batches.append(len(frames))
         boxes = np.stack([_red_box(frame) for frame in frames])[:, None, None]
         is_found = (boxes[..., 2] > boxes[..., 0]).astype(np.float32)
-        return boxes, np.concatenate([0 * is_found, 0.9 * is_found], axis=2).astype(np.float32)
+        scores = np.concatenate([0 * is_found, 0.9 * is_found], axis=2).astype(np.float32)
+        return boxes, scores, frames.mean(axis=(1, 2))
 
 
 def engine(candidates: RedFinder | None = None, *, batch_size: int = 1, threads: int = 2) -> Engine:

@@ -16,10 +16,10 @@ def found(*boxes: list[float], classes: list[int] | None = None) -> Found:
     return Found(np.array(boxes, float).reshape(-1, 4), ids, np.linspace(0.9, 0.5, len(boxes)))
 
 
-def blind(frames: Array) -> tuple[Array, Array]:
+def blind(frames: Array) -> tuple[Array, Array, None]:
     """Detect a cat in the same place of any frame."""
     boxes = np.tile(np.array([0, 0, 20, 20], np.float32), (len(frames), 1, 1, 1))
-    return boxes, np.tile(np.array([0.9, 0], np.float32), (len(frames), 1, 1))
+    return boxes, np.tile(np.array([0.9, 0], np.float32), (len(frames), 1, 1)), None
 
 
 def test_the_first_variant_is_the_image_and_the_second_its_mirror_image() -> None:
@@ -68,10 +68,11 @@ def test_a_variant_without_a_detection_takes_all_agreement() -> None:
 @pytest.mark.parametrize("size", [(64, 48), (128, 96), (96, 96)])
 def test_a_detector_that_sees_the_same_everywhere_agrees(size: tuple[int, int]) -> None:
     pixels = np.asarray(image((16, 16, 48, 32), size))
-    results = find_all(engine(), SPEC, variants(pixels, SPEC))
+    results = [found for found, _ in find_all(engine(), SPEC, variants(pixels, SPEC))]
     assert agreement(results, size[0]) == pytest.approx([1], abs=0.15)  # to a pixel of the frame
 
 
 def test_a_detector_that_does_not_look_does_not_agree() -> None:
-    results = find_all(Engine("fake", blind, 3, 1), SPEC, variants(np.asarray(image()), SPEC))
+    fitted = variants(np.asarray(image()), SPEC)
+    results = [found for found, _ in find_all(Engine("fake", blind, 3, 1), SPEC, fitted)]
     assert agreement(results, 64).tolist() == [0]

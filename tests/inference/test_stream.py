@@ -146,7 +146,7 @@ def test_few_images_are_read_before_they_are_asked_for(tmp_path: Path, batch_siz
 
 
 def test_an_error_of_the_engine_ends_it(images: list[tuple[str, str]]) -> None:
-    def broken(frames: Array) -> tuple[Array, Array]:
+    def broken(frames: Array) -> tuple[Array, Array, None]:
         raise RuntimeError("out of memory")
 
     before = threading.active_count()

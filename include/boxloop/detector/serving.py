@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 from official.core import config_definitions
+from official.vision.modeling import retinanet_model
 from official.vision.ops import anchor, preprocess_ops
 
 from boxloop.inference.portable import Spec, check_shapes
@@ -37,6 +38,8 @@ class Serving(tf.Module):  # type: ignore[misc]
         """
         super().__init__()
         self.model = model
+        is_retinanet = isinstance(model, retinanet_model.RetinaNetModel)  # others always give them
+        self._features_wanted = {"output_intermediate_features": True} if is_retinanet else {}
         self._rules = config.task.model.detection_generator
         self._keep_aspect_ratio = config.task.train_data.parser.keep_aspect_ratio
         self._input_size = list(config.task.model.input_size[:2])
@@ -67,6 +70,9 @@ class Serving(tf.Module):  # type: ignore[misc]
     def _candidates(self, frames: Any) -> Outputs:
         """Return boxes in the frame (B, A, 1 or C, 4) and scores (B, A, C), none dropped.
 
+        And a vector an image, (B, D): what the backbone's coarsest level has on average, by which
+        images can be compared.
+
         Args:
             frames: shape (B, H, W, 3), RGB, 0 to 255.
         """
@@ -82,8 +88,23 @@ class Serving(tf.Module):  # type: ignore[misc]
                 for level, boxes in self._anchors.items()
             },
             training=False,
+            **self._features_wanted,
         )
-        return {"boxes": outputs["decoded_boxes"], "scores": outputs["decoded_box_scores"]}
+        return {
+            "boxes": outputs["decoded_boxes"],
+            "scores": outputs["decoded_box_scores"],
+            "embeddings": self._embed(outputs),
+        }
+
+    def _embed(self, outputs: Outputs) -> Any:
+        """Return the mean over all places of the backbone's coarsest level, float32, shape (B, D).
+
+        Of those that the detector looks at: some backbones have another, which it never trains.
+        """
+        level = max(self.model.backbone.output_specs, key=int)
+        of_rcnn = outputs.get("backbone_features")
+        features = outputs[f"backbone_{level}"] if of_rcnn is None else of_rcnn[level]
+        return tf.reduce_mean(tf.cast(features, tf.float32), axis=[1, 2])
 
     def _detect_encoded(self, contents: Any) -> Outputs:
         def prepare(content: Any) -> tuple[Any, Any, Any]:
@@ -174,8 +195,10 @@ def _decode(content: Any) -> Any:
 
 def load_candidates(
     folder: Path, spec: Spec, *, compiled: bool
-) -> Callable[[Any], tuple[Any, Any]]:
+) -> Callable[[Any], tuple[Any, Any, Any]]:
     """Load what `Serving.candidates` does from an exported model, its outputs as a tuple.
+
+    The last, the embeddings, is None for a model that was exported before there were any.
 
     Args:
         folder: with the SavedModel.
@@ -194,11 +217,11 @@ def load_candidates(
     scores_spec = signature.structured_outputs["scores"]
     check_shapes(spec, frames_spec.shape.as_list(), scores_spec.shape.as_list(), str(folder))
 
-    def candidates(frames: Any) -> tuple[Any, Any]:
+    def candidates(frames: Any) -> tuple[Any, Any, Any]:
         outputs = model.signatures["candidates"](frames=frames)  # holds on to the variables
-        return outputs["boxes"], outputs["scores"]
+        return outputs["boxes"], outputs["scores"], outputs.get("embeddings")
 
-    function: Callable[[Any], tuple[Any, Any]] = tf.function(candidates, jit_compile=compiled)
+    function: Callable[[Any], tuple[Any, Any, Any]] = tf.function(candidates, jit_compile=compiled)
     return function
 
 

@@ -164,7 +164,7 @@ def rcnn_losses(
     return class_loss, box_loss
 
 
-@tf.custom_gradient  # type: ignore[misc]
+@tf.custom_gradient  # type: ignore[untyped-decorator]
 def _weigh(values: Any, weights: Any) -> Any:
     """Return the values; what learns through them does so by these weights.
 

@@ -124,7 +124,7 @@ def _saved_model_found(folder: Path, contents: Sequence[bytes]) -> list[Found]:
 def _tflite_found(detector: Detector, fitted: Sequence[Fitted]) -> list[Found]:
     found = []
     for each in fitted:
-        boxes, scores = detector.candidates(each.frame[None])
+        boxes, scores, _ = detector.candidates(each.frame[None])
         found.append(find(boxes[0], scores[0], each, detector.spec))
     return found
 

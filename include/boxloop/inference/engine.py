@@ -16,7 +16,7 @@ import numpy as np
 
 from boxloop.inference.portable import MODEL, Array, Detector, Spec
 
-Candidates = Callable[[Array], tuple[Array, Array]]
+Candidates = Callable[[Array], tuple[Array, Array, Array | None]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Engine:
 
     name: str
     candidates: Candidates
-    """Frames, shape (B, H, W, 3), to boxes (B, A, 1 or C, 4) and scores (B, A, C)."""
+    """Frames, shape (B, H, W, 3), to boxes (B, A, 1 or C, 4), scores (B, A, C) and embeddings
+    (B, D), None where the model was exported before there were any."""
     batch_size: int
     """Frames a call at the most."""
     threads: int
@@ -68,11 +69,11 @@ def _open_tflite(folder: Path, spec: Spec) -> Engine:
     own = threading.local()
     own.detector = Detector(folder, spec=spec)  # fails here, and not in a thread
 
-    def candidates(frames: Array) -> tuple[Array, Array]:
+    def candidates(frames: Array) -> tuple[Array, Array, Array | None]:
         if not hasattr(own, "detector"):
             own.detector = Detector(folder, spec=spec)
-        boxes, scores = own.detector.candidates(frames)
-        return boxes, scores
+        boxes, scores, embeddings = own.detector.candidates(frames)
+        return boxes, scores, embeddings
 
     return Engine("tflite", candidates, batch_size=1, threads=num_cores())
 
@@ -91,11 +92,12 @@ def _open_tensorflow(folder: Path, spec: Spec, batch_size: int, *, compiled: boo
 
     call: Any = load_candidates(folder, spec, compiled=compiled)
 
-    def candidates(frames: Array) -> tuple[Array, Array]:
+    def candidates(frames: Array) -> tuple[Array, Array, Array | None]:
         # XLA compiles each shape anew, so it gets but one
         missing = batch_size - len(frames) if compiled else 0
         whole = np.concatenate([frames, np.zeros((missing, *frames.shape[1:]), np.float32)])
-        boxes, scores = call(tf.constant(whole))
-        return boxes.numpy()[: len(frames)], scores.numpy()[: len(frames)]
+        boxes, scores, embeddings = call(tf.constant(whole))
+        vectors = None if embeddings is None else embeddings.numpy()[: len(frames)]
+        return boxes.numpy()[: len(frames)], scores.numpy()[: len(frames)], vectors
 
     return Engine("tensorflow", candidates, batch_size=batch_size, threads=1)

@@ -115,22 +115,24 @@ class Detector:
             self._interpreter.get_output_details(),
         )
         self._input = frames["index"]
-        boxes, scores = sorted(outputs, key=lambda output: len(output["shape"]), reverse=True)
-        self._outputs = boxes["index"], scores["index"]
-        check_shapes(self.spec, frames["shape"], scores["shape"], f"{folder}/{model}")
+        by_rank = {len(output["shape"]): output for output in outputs}
+        self._boxes, self._scores = by_rank[4]["index"], by_rank[3]["index"]
+        self._embeddings = by_rank[2]["index"] if 2 in by_rank else None
+        check_shapes(self.spec, frames["shape"], by_rank[3]["shape"], f"{folder}/{model}")
 
     def __call__(self, content: bytes) -> list[dict[str, Any]]:
         """Detect in an encoded image, such as the bytes of a JPEG file."""
         fitted = fit(decode(content), self.spec)
-        boxes, scores = self.candidates(fitted.frame[None])
+        boxes, scores, _ = self.candidates(fitted.frame[None])
         return to_records(find(boxes[0], scores[0], fitted, self.spec), self.spec)
 
-    def candidates(self, frames: Array) -> tuple[Array, Array]:
+    def candidates(self, frames: Array) -> tuple[Array, Array, Array | None]:
         """Return what the model says to frames, shape (B, H, W, 3).
 
         Returns:
-            Boxes in pixels of the frame: ymin, xmin, ymax, xmax, shape (B, A, 1, 4); and the
-            score of each class for each box, shape (B, A, C).
+            Boxes in pixels of the frame: ymin, xmin, ymax, xmax, shape (B, A, 1, 4); the score of
+            each class for each box, shape (B, A, C); and a vector a frame, shape (B, D), by which
+            images can be compared, None where the model is too old to have any.
         """
         if len(frames) != self._batch_size:
             self._interpreter.resize_tensor_input(self._input, frames.shape)
@@ -138,8 +140,9 @@ class Detector:
             self._batch_size = len(frames)
         self._interpreter.set_tensor(self._input, frames)
         self._interpreter.invoke()
-        boxes, scores = (self._interpreter.get_tensor(index) for index in self._outputs)
-        return boxes, scores
+        get = self._interpreter.get_tensor
+        embeddings = None if self._embeddings is None else get(self._embeddings)
+        return get(self._boxes), get(self._scores), embeddings
 
 
 def check_shapes(spec: Spec, frames: Sequence[int], scores: Sequence[int], where: str) -> None:

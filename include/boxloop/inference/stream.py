@@ -38,6 +38,8 @@ class Detections(NamedTuple):
     found: Found
     agreement: Array | None
     """Shape (N,), as boxloop.inference.agreement has it; None where nobody asked."""
+    embedding: Array | None = None
+    """Shape (D,): of the image, by its backbone; None where nobody asked, or the model has none."""
 
 
 class Unreadable(NamedTuple):
@@ -58,6 +60,7 @@ def detect_all(
     images: Iterable[tuple[str, str]],
     *,
     with_agreement: bool = False,
+    with_embeddings: bool = False,
     upright: bool = False,
 ) -> Iterator[Detections | Unreadable]:
     """Detect in images, in their order; those that cannot be read come as they are met.
@@ -69,6 +72,7 @@ def detect_all(
         spec: of the model.
         images: name and URI of each.
         with_agreement: tell how firm each box is, at three times the cost.
+        with_embeddings: keep each image's, which the model makes in any case.
         upright: turned as Exif asks for; else as it is stored, as in training.
     """
     cv2.setNumThreads(1)  # the threads here have the cores already
@@ -87,7 +91,7 @@ def detect_all(
                 unreadable.append(prepared)
 
     batches = _batched(readable(), engine.batch_size)
-    detect = partial(_detect, engine, spec)
+    detect = partial(_detect, engine, spec, with_embeddings=with_embeddings)
     for found in map_ordered(detect, batches, threads=engine.threads, limit=2 * engine.threads):
         yield from found
         yield from unreadable
@@ -116,14 +120,18 @@ def to_table(results: Iterable[Detections], classes: Sequence[str]) -> pd.DataFr
     return pd.DataFrame(columns)[list(DETECTION_COLUMNS)].astype(DETECTION_COLUMNS)
 
 
-def find_all(engine: Engine, spec: Spec, fitted: Sequence[Fitted]) -> list[Found]:
-    """Return the detections in images that are in the model's frame."""
-    found = []
+def find_all(
+    engine: Engine, spec: Spec, fitted: Sequence[Fitted]
+) -> list[tuple[Found, Array | None]]:
+    """Return the detections in images that are in the model's frame, and their embeddings."""
+    found: list[tuple[Found, Array | None]] = []
     for start in range(0, len(fitted), engine.batch_size):
         batch = fitted[start : start + engine.batch_size]
         frames = np.stack([each.frame for each in batch]) if batch[1:] else batch[0].frame[None]
-        boxes, scores = engine.candidates(frames)
-        found += [find(*each, spec) for each in zip(boxes, scores, batch, strict=True)]
+        boxes, scores, embeddings = engine.candidates(frames)
+        vectors = [None] * len(batch) if embeddings is None else embeddings
+        chosen = [find(*each, spec) for each in zip(boxes, scores, batch, strict=True)]
+        found += zip(chosen, vectors, strict=True)
     return found
 
 
@@ -145,13 +153,17 @@ def _prepare(
     return _Prepared(image_id, fitted)
 
 
-def _detect(engine: Engine, spec: Spec, prepared: Sequence[_Prepared]) -> list[Detections]:
+def _detect(
+    engine: Engine, spec: Spec, prepared: Sequence[_Prepared], *, with_embeddings: bool
+) -> list[Detections]:
     found = iter(find_all(engine, spec, [each for item in prepared for each in item.fitted]))
     result = []
     for item in prepared:
-        first, *others = islice(found, len(item.fitted))
-        firm = agreement([first, *others], item.fitted[0].size[1]) if others else None
-        result.append(Detections(item.image_id, first, firm))
+        (first, embedding), *others = islice(found, len(item.fitted))
+        variants_found = [first, *(each for each, _ in others)]
+        firm = agreement(variants_found, item.fitted[0].size[1]) if others else None
+        kept = embedding if with_embeddings else None
+        result.append(Detections(item.image_id, first, firm, kept))
     return result
 
 
