@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 import warnings
 from collections.abc import Sequence
@@ -10,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import convert_to_constants
 
 from boxloop.inference.portable import MODEL, Array
 
@@ -40,27 +41,33 @@ def convert(candidates: Any, folder: Path, samples: Sequence[Array]) -> list[str
         The names of the files written; none for graphs with operations that TFLite lacks, such
         as the suppression inside R-CNNs.
     """
-    # frozen by hand: the converter's own way by a SavedModel takes ten times as long
-    frozen = convert_to_constants.convert_variables_to_constants_v2(
-        candidates.get_concrete_function()
-    )
-    if unknown := UNKNOWN & {node.op for node in frozen.graph.as_graph_def().node}:
+    function = candidates.get_concrete_function()
+    if unknown := UNKNOWN & _operations(function):
         log.info("No TFLite file: this model has %s inside, TFLite has not", ", ".join(unknown))
         return []
     written = []
     for name in (MODEL, FLOAT16, *([INT8] if samples else [])):
         try:
-            data = _convert(frozen, name, samples)
+            data = _convert(function, name, samples)
         except Exception as error:  # the converter's own type, and whatever its passes raise
             log.warning("No %s: TFLite cannot run this model: %s", name, _first_line(error))
             continue
+        finally:
+            gc.collect()  # a converter, which holds the weights several times, is a cycle
         (folder / name).write_bytes(data)
         written.append(name)
     return written
 
 
-def _convert(frozen: Any, name: str, samples: Sequence[Array]) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+def _operations(function: Any) -> set[str]:
+    graph = function.graph.as_graph_def()
+    nodes = itertools.chain(graph.node, *(called.node_def for called in graph.library.function))
+    return {node.op for node in nodes}
+
+
+def _convert(function: Any, name: str, samples: Sequence[Array]) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    # the converter's default way, by a SavedModel, takes ten times as long
     converter.experimental_lower_to_saved_model = False
     if name != MODEL:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

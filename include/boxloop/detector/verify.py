@@ -65,9 +65,10 @@ def verify(
     fitted = [each for _, each in images]
     frames = np.stack([each.frame for each in fitted])
     boxes, scores = _numpy(candidates(tf.constant(frames)))
-    _check_candidates(folder, spec, frames, scores)
+    model = tf.saved_model.load(str(folder))
+    _check_candidates(model, folder, spec, frames, scores)
     expected = [find(b, s, f, spec) for b, s, f in zip(boxes, scores, fitted, strict=True)]
-    found = {SAVED_MODEL: _saved_model_found(folder, [content for content, _ in images])}
+    found = {SAVED_MODEL: _saved_model_found(model, [content for content, _ in images])}
     for name in (MODEL, FLOAT16, INT8):
         if (folder / name).exists():
             found[name] = _tflite_found(Detector(folder, name, spec=spec), fitted)
@@ -88,11 +89,10 @@ def _verdict(
     return {"detections": detections, "lost": lost}
 
 
-def _check_candidates(folder: Path, spec: Spec, frames: Array, expected: Array) -> None:
+def _check_candidates(model: Any, folder: Path, spec: Spec, frames: Array, expected: Array) -> None:
     """Compare scores before any is dropped: a detector that finds nothing is checked too."""
     if not np.isfinite(expected).all():
         raise ValueError("the trained detector's scores are no numbers: train it anew")
-    model = tf.saved_model.load(str(folder))
     scores = {SAVED_MODEL: _numpy(model.signatures["candidates"](frames=tf.constant(frames)))[1]}
     if (folder / MODEL).exists():
         detector = Detector(folder, spec=spec)
@@ -107,9 +107,8 @@ def _numpy(outputs: Any) -> tuple[Array, Array]:
     return outputs["boxes"].numpy(), outputs["scores"].numpy()
 
 
-def _saved_model_found(folder: Path, contents: Sequence[bytes]) -> list[Found]:
+def _saved_model_found(model: Any, contents: Sequence[bytes]) -> list[Found]:
     """Detect in encoded images with the SavedModel as everybody will load it."""
-    model = tf.saved_model.load(str(folder))
     outputs = model.signatures["serving_default"](image_bytes=tf.constant(list(contents)))
     arrays = {name: value.numpy() for name, value in outputs.items()}
     found = []
