@@ -69,6 +69,18 @@ def test_clearing_finished_tasks_changes_no_byte(finished: Run, client: AirflowC
     assert digests(finished.uri) == before
 
 
+def test_a_finished_run_can_be_given_a_further_round(
+    finished: Run, start: Start, client: AirflowClient
+) -> None:
+    before = {uri: value for uri, value in digests(finished.uri).items() if "/round_0" in uri}
+    assert start("further", experiment_id="undisturbed", rounds=3) == finished
+    assert wait_for_end(client, "further") == "success"
+    assert instances(client, "further")["round.merge", 2] == "success"
+    after = digests(finished.uri)
+    assert {uri: after[uri] for uri in before} == before
+    assert len(storage.read_json(finished.report_summary)["rounds"]) == 3
+
+
 def test_a_task_of_training_that_is_killed_is_finished_by_a_retry_and_nothing_is_there_twice(
     finished: Run, start: Start, client: AirflowClient
 ) -> None:
