@@ -6,9 +6,12 @@ RUN is the folder of a run whose pool has true boxes: the demo, or data with `bo
 by `oracle.mode=gated` (the study's rule detects in a part of the pool only). Nothing is trained:
 each round's detections are judged by each set of rules as if no box stood. Prints one line for each
 set of rules, over all rounds and runs: boxes and images adopted, the share of boxes that are right
-(IoU of 0.5 with a true box of the class), the share of images that adopt a right box, and last
+(IoU of 0.5 with a true box of the class), the share of images that adopt a right box. Then how well
+score, lead and firmness tell right from wrong, of the best box of the label's class in each image:
+the area under the ROC curve, 0.5 is a guess. And last
 
-    adoption    images adopted by the default rules over those by the study's (wanted: 0.85)
+    adoption    images adopted by the default rules over those by the study's from a score of 0.25
+                on (wanted: 0.85)
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
+from scipy.stats import mannwhitneyu
 
 from boxloop import storage
 from boxloop.artifacts import Run
@@ -26,11 +30,13 @@ from boxloop.data.dataset import ADOPTED, Dataset, from_parquet, read_dataset
 from boxloop.experiment import read_experiment
 from boxloop.judging import read_detections
 from boxloop.ledger import shard_values
+from boxloop.oracle.gates import find_leads, rank
 from boxloop.oracle.pool import Part, calibrate_oracle, judge_pool
 from boxloop.oracle_settings import STUDY, OracleConfig
 from boxloop.report.summary import agreements
 
-STUDY_RULE, DEFAULT = "study", "gated"
+STUDY_RULE, DEFAULT = "study, score from 0.25 on", "gated"
+LOWEST = 0.1  # score
 
 
 def arms(config: OracleConfig) -> Mapping[str, OracleConfig]:
@@ -41,15 +47,16 @@ def arms(config: OracleConfig) -> Mapping[str, OracleConfig]:
         for iou in (0.5, 0.6, 0.7, 0.8)
     }
     return {
-        STUDY_RULE: dataclasses.replace(config, mode=STUDY, by="labels"),
+        STUDY_RULE: dataclasses.replace(config, mode=STUDY, by="labels", min_score=0.25),
+        "study, from 0.1 on": dataclasses.replace(config, mode=STUDY, by="labels", min_score=0.1),
         DEFAULT: gated,
-        "gated, one score for all": dataclasses.replace(gated, target_precision=0.01),
-        "gated, rivals refused from 0.0 on": dataclasses.replace(gated, rival_lead=0.0),
-        "gated, rivals refused from 0.1 on": dataclasses.replace(gated, rival_lead=0.1),
-        "gated, rivals refused from 0.2 on": dataclasses.replace(gated, rival_lead=0.2),
-        "gated, rivals refused from 0.4 on": dataclasses.replace(gated, rival_lead=0.4),
+        "gated, any lead": dataclasses.replace(gated, target_precision=0.01),
+        "gated, rivals 0.0 ahead refused": dataclasses.replace(gated, rival_lead=0.0),
+        "gated, rivals 0.1 ahead refused": dataclasses.replace(gated, rival_lead=0.1),
+        "gated, rivals 0.2 ahead refused": dataclasses.replace(gated, rival_lead=0.2),
+        "gated, rivals 0.4 ahead refused": dataclasses.replace(gated, rival_lead=0.4),
         "gated, one box an image": dataclasses.replace(gated, several=False),
-        "gated, scores from 0.1 on": dataclasses.replace(gated, min_score=0.1),
+        "gated, score from 0.25 on": dataclasses.replace(gated, min_score=0.25),
         "gated, target 0.9": dataclasses.replace(gated, target_precision=0.9),
         "gated, target 0.98": dataclasses.replace(gated, target_precision=0.98),
         **(firm if config.min_agreement > 0 else {}),
@@ -68,22 +75,52 @@ def main() -> None:
     )
     columns = ["boxes", "images", "precision", "recall"]
     sys.stdout.write(shown[columns].to_string(float_format="{:.3f}".format) + "\n")
+    best = pd.concat([table for uri in options.runs for table in _best(Run(uri.rstrip("/")))])
+    areas = {name: _area(best, name) for name in ("score", "lead", "agreement")}
+    sys.stdout.write(f"area under the curve, {len(best)} boxes: {areas}\n")
     ratio = sums["images"][DEFAULT] / max(1, sums["images"][STUDY_RULE])
     sys.stdout.write(f"adoption ratio={ratio:.2f}\n")
+
+
+def _rounds(run: Run) -> Iterator[tuple[int, Part]]:
+    """Give the finished rounds with their detections in the pool."""
+    images, number = read_dataset(run.dataset(1)).candidates, 1
+    while storage.exists(run.summary(number)):
+        uris = [uri for shard in shard_values(run.uri, number) for uri in shard["detections_uris"]]
+        yield number, Part(read_detections(uris), images)
+        number += 1
+
+
+def _best(run: Run) -> Iterator[pd.DataFrame]:
+    """Give the best box of each image's label that scores 0.1, and whether it is right."""
+    truth = from_parquet(storage.read_bytes(run.truth))
+    for _, part in _rounds(run):
+        ranked = rank(part.detections)
+        ranked["lead"] = find_leads(ranked)
+        own = ranked.merge(part.images[["image_id", "image_label"]], on="image_id")
+        own = own[(own["class_name"] == own["image_label"]) & (own["score"] >= LOWEST)]
+        best = own.drop_duplicates("image_id").reset_index(drop=True)
+        is_right = pd.Series(agreements(best, truth), dtype=object)
+        yield best.assign(is_right=is_right).dropna(subset="is_right")
+
+
+def _area(best: pd.DataFrame, name: str) -> float | None:
+    """Return the chance that a right box has more of something than a wrong one has."""
+    is_right, values = best["is_right"].astype(bool), best[name]
+    if values.isna().any() or is_right.all():
+        return None
+    wins = mannwhitneyu(values[is_right], values[~is_right]).statistic
+    return round(float(wins / (is_right.sum() * (~is_right).sum())), 3)
 
 
 def _replay(run: Run) -> Iterator[dict[str, object]]:
     config = read_experiment(run.experiment).oracle
     truth = from_parquet(storage.read_bytes(run.truth))
     first = read_dataset(run.dataset(1))
-    number = 1
-    while storage.exists(run.summary(number)):
-        uris = [uri for shard in shard_values(run.uri, number) for uri in shard["detections_uris"]]
-        part = Part(read_detections(uris), first.candidates)
+    for number, part in _rounds(run):
         validation = from_parquet(storage.read_bytes(run.validation_detections(number)))
         for name, rules in arms(config).items():
             yield {"rules": name, **_judge(part, validation, first, rules, truth)}
-        number += 1
 
 
 def _judge(
