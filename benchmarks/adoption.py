@@ -8,7 +8,8 @@ each round's detections are judged by each set of rules as if no box stood. Prin
 set of rules, over all rounds and runs: boxes and images adopted, the share of boxes that are right
 (IoU of 0.5 with a true box of the class), the share of images that adopt a right box. Then how well
 score, lead and firmness tell right from wrong, of the best box of the label's class in each image:
-the area under the ROC curve, 0.5 is a guess. And last
+the area under the ROC curve, 0.5 is a guess. Then each round's precision by the default rules, as
+rehearsed on validation images and as it was. And last
 
     adoption    images adopted by the default rules over those by the study's from a score of 0.25
                 on (wanted: 0.85)
@@ -32,6 +33,7 @@ from boxloop.judging import read_detections
 from boxloop.ledger import shard_values
 from boxloop.oracle.gates import find_leads, rank
 from boxloop.oracle.pool import Part, calibrate_oracle, judge_pool
+from boxloop.oracle.rehearsal import rehearse
 from boxloop.oracle_settings import STUDY, OracleConfig
 from boxloop.report.summary import agreements
 
@@ -78,6 +80,8 @@ def main() -> None:
     best = pd.concat([table for uri in options.runs for table in _best(Run(uri.rstrip("/")))])
     areas = {name: _area(best, name) for name in ("score", "lead", "agreement")}
     sys.stdout.write(f"area under the curve, {len(best)} boxes: {areas}\n")
+    for uri in options.runs:
+        _tell_rehearsals(Run(uri.rstrip("/")))
     ratio = sums["images"][DEFAULT] / max(1, sums["images"][STUDY_RULE])
     sys.stdout.write(f"adoption ratio={ratio:.2f}\n")
 
@@ -111,6 +115,22 @@ def _area(best: pd.DataFrame, name: str) -> float | None:
         return None
     wins = mannwhitneyu(values[is_right], values[~is_right]).statistic
     return round(float(wins / (is_right.sum() * (~is_right).sum())), 3)
+
+
+def _tell_rehearsals(run: Run) -> None:
+    """Print each round's precision, the mean over the classes, as rehearsed and as it was."""
+    config = arms(read_experiment(run.experiment).oracle)[DEFAULT]
+    truth, first = from_parquet(storage.read_bytes(run.truth)), read_dataset(run.dataset(1))
+    for number, part in _rounds(run):
+        validation = from_parquet(storage.read_bytes(run.validation_detections(number)))
+        rehearsed = pd.DataFrame(rehearse(validation, first, config)).T["precision"].astype(float)
+        table = judge_pool([part], first, config, calibrate_oracle(validation, first, config)).table
+        adopted = table[table["verdict"] == ADOPTED].reset_index(drop=True)
+        is_right = pd.Series(agreements(adopted, truth), dtype="boolean").dropna().astype(float)
+        real = is_right.groupby(adopted["class_name"]).mean().mean()
+        sys.stdout.write(
+            f"{run.uri} round {number}: rehearsed {rehearsed.mean():.3f}, real {real:.3f}\n"
+        )
 
 
 def _replay(run: Run) -> Iterator[dict[str, object]]:
