@@ -108,7 +108,7 @@ class StopConfig:
     """When further rounds no longer pay; the first rule that holds ends the run. 0: not asked."""
 
     adoption_rate: float = 0.02
-    """A round adopted less than this share of the images that it trained on."""
+    """A round, but for the first, adopted less than this share of the images that it trained on."""
     plateau_rounds: int = 0
     """So many rounds on end whose gain in mAP@0.5 may be chance (its 95 % interval reaches 0)."""
     agreement: float = 0.0

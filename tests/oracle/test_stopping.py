@@ -28,7 +28,12 @@ def stop(summaries: list[dict[str, Any]], *, by: str = "both", **rules: Any) -> 
 def test_a_round_that_adopts_enough_goes_on() -> None:
     assert stop([]) is None
     assert stop(rounds({}, {}, {})) is None
-    assert stop(rounds({"adopted": 5})) is None  # 5 / 250 is the limit itself
+    assert stop(rounds({}, {"adopted": 5})) is None  # 5 / 250 is the limit itself
+
+
+def test_a_weak_first_round_may_be_followed_by_another() -> None:
+    assert stop(rounds({"adopted": 0})) is None
+    assert "round 2 adopted 0 boxes" in str(stop(rounds({"adopted": 0}, {"adopted": 0})))
 
 
 def test_the_adoption_rate_says_rule_value_and_limit() -> None:
@@ -38,9 +43,9 @@ def test_the_adoption_rate_says_rule_value_and_limit() -> None:
 
 
 def test_boxes_that_people_gave_count_as_adopted() -> None:
-    assert stop(rounds({"adopted": 3, "reviewed": 2})) is None
-    assert stop(rounds({"adopted": 1, "reviewed": 2})) == (
-        "round 1 adopted 1 box and was given 2 boxes by people, 1.2 % of its 250 images; "
+    assert stop(rounds({}, {"adopted": 3, "reviewed": 2})) is None
+    assert stop(rounds({}, {"adopted": 1, "reviewed": 2})) == (
+        "round 2 adopted 1 box and was given 2 boxes by people, 1.2 % of its 250 images; "
         "the limit is 2 % (stop.adoption_rate)"
     )
 
@@ -111,4 +116,4 @@ def test_summaries_of_an_older_version_stop_by_what_they_say() -> None:
     }
     assert stop(old, **rules) is None
     assert stop([{"round": 1}], **rules) is None
-    assert "stop.adoption_rate" in str(stop([{**old[0], "adopted": 0}]))
+    assert "stop.adoption_rate" in str(stop([old[0], {**old[1], "adopted": 0}]))

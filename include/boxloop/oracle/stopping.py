@@ -49,6 +49,8 @@ def _adoption_rate(summaries: Summaries, config: StopConfig) -> str | None:
     images, adopted = last.get("training_images"), last.get("adopted")
     if not config.adoption_rate or not images or adopted is None:
         return None
+    if last["round"] == 1:
+        return None  # a detector that is too weak to adopt anything may need another round
     reviewed = last.get("reviewed") or 0
     share = (adopted + reviewed) / images
     if share >= config.adoption_rate:
