@@ -40,6 +40,13 @@ def boxes_of(run: Run, image_id: str, number: int = 2) -> pd.DataFrame:
     return read_dataset(run.dataset(number)).boxes.query("image_id == @image_id")
 
 
+def verdicts(run: Run, number: int, detections: pd.DataFrame) -> list[tuple[str, str]]:
+    """Run a round, and return what the oracle said of each image."""
+    run_round(run, number, detections)
+    adoptions = from_parquet(storage.read_bytes(run.adoptions(number)))
+    return list(zip(adoptions["image_id"], adoptions["reason"], strict=True))
+
+
 def test_what_people_said_is_in_the_next_version(run: Run) -> None:
     detections = right_detections(run, 6).assign(score=0.6)
 
@@ -121,4 +128,8 @@ def test_an_image_that_a_person_left_unboxed_is_not_asked_about_again(run: Run) 
     run_round(run, 1, detections, people=people)
     run_round(run, 2, detections)
     assert len(unboxed) == 3
+    more = right_detections(run, 24)
+    assert {name: str(reason) for name, reason in verdicts(run, 3, more) if name in unboxed} == (
+        dict.fromkeys(unboxed, "a person refused this box")
+    )
     assert not set(unboxed) & set(asked(run, 2)["image_id"])

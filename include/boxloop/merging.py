@@ -60,7 +60,7 @@ class People(NamedTuple):
     refused: pd.DataFrame
     """Boxes that they refused, with REFUSED_COLUMNS."""
     whole: Sequence[str]
-    """Images of which they gave all boxes."""
+    """Images of which they gave all boxes, or said that there are none."""
     counts: Value
     """For the summary."""
 
@@ -85,8 +85,9 @@ def _hear_people(run: Run, round_number: int) -> People:
         "human_seconds": told["seconds"],
         "decisions_set_aside": told["set_aside"],
     }
+    nothing_there = refused.loc[refused["class_name"].isna(), "image_id"]
     whole = [one.image_id for one in decisions if one.action == CORRECT]
-    return People(reviewed, refused, whole, counts)
+    return People(reviewed, refused, [*whole, *nothing_there], counts)
 
 
 def _next_version(run: Run, round_number: int, dataset: Dataset, people: People) -> Dataset:
@@ -98,7 +99,7 @@ def _next_version(run: Run, round_number: int, dataset: Dataset, people: People)
 
     proposed = from_parquet(storage.read_bytes(run.proposed_boxes(round_number)))
     proposed = proposed[~proposed["image_id"].isin(people.whole)]
-    said = [table[["image_id", *XYXY]] for table in (people.reviewed, people.refused)]
+    said = [table[["image_id", *XYXY]].dropna() for table in (people.reviewed, people.refused)]
     proposed = without_overlaps(proposed, pd.concat(said, ignore_index=True))
     return dataset.next_version(proposed, people.reviewed, people.refused)
 

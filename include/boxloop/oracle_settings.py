@@ -98,7 +98,11 @@ class ReviewConfig:
     def __post_init__(self) -> None:
         check_option("review.strategy", self.strategy, STRATEGIES)
         check(self.items >= 1, f"review.items must be at least 1, got {self.items}")
-        for name in ("hours", "verify_seconds", "draw_seconds"):
+        check(
+            0.001 <= self.hours <= 24 * 366,
+            f"review.hours must be in [0.001, 8784], at most a year, got {self.hours}",
+        )
+        for name in ("verify_seconds", "draw_seconds"):
             value = getattr(self, name)
             check(value > 0, f"review.{name} must be > 0, got {value}")
 

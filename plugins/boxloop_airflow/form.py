@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -181,4 +182,5 @@ def plan_arguments(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
 
 def slug(run_id: str) -> str:
     """Return a run id as a folder name: `manual__2026-11-22` as `manual-2026-11-22`."""
-    return re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
+    plain = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
+    return plain or hashlib.sha256(run_id.encode()).hexdigest()[:8]

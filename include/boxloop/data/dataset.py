@@ -43,7 +43,7 @@ BOX_COLUMNS = {
 }
 REFUSED_COLUMNS = {
     "image_id": "string",
-    "class_name": "string",
+    "class_name": "string",  # null, like the box: nothing in the image is an object
     "xmin": "float64",
     "ymin": "float64",
     "xmax": "float64",

@@ -128,14 +128,24 @@ def reviewed_boxes(standing: Iterable[Decision], round_number: int) -> pd.DataFr
 
 
 def refused_boxes(standing: Iterable[Decision], queue: pd.DataFrame) -> pd.DataFrame:
-    """Return the proposed boxes that people rejected: image_id, class_name, box, round, author."""
+    """Return the proposed boxes that people rejected.
+
+    Where they were asked to draw one and did not, nothing in the image is an object.
+
+    Args:
+        standing: as `standing` returns them.
+        queue: what was asked, with QUEUE_COLUMNS.
+
+    Returns:
+        A table with REFUSED_COLUMNS; nulls for class and box where the whole image was refused.
+    """
     rejected = [decision for decision in standing if decision.action == REJECT]
-    said = pd.DataFrame(
-        [(one.image_id, one.round, one.author) for one in rejected],
-        columns=["image_id", "round", "author"],
-    ).astype({name: REFUSED_COLUMNS[name] for name in ("image_id", "round", "author")})
-    proposed = queue.dropna(subset=["class_name", *XYXY])[["image_id", "class_name", *XYXY]]
-    refused = said.merge(proposed, on="image_id")
+    rows: list[dict[str, object]] = [
+        {"image_id": one.image_id, "round": one.round, "author": one.author} for one in rejected
+    ]
+    said = build_table(rows, REFUSED_COLUMNS)[["image_id", "round", "author"]]
+    shown = queue[queue["action"] == VERIFY][["image_id", "class_name", *XYXY]]
+    refused = said.merge(shown, on="image_id", how="left")
     return refused[list(REFUSED_COLUMNS)].astype(REFUSED_COLUMNS)
 
 

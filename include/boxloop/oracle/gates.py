@@ -181,8 +181,12 @@ def _thresholds(detections: pd.DataFrame, is_own: Array, rules: Rules) -> pd.Ser
 
 
 def _is_refused(detections: pd.DataFrame, refused: pd.DataFrame) -> Array:
+    is_whole = refused["class_name"].isna()
+    found = is_in(detections["image_id"], refused.loc[is_whole, "image_id"]).to_numpy(
+        bool, copy=True
+    )
+    refused = refused[~is_whole]
     pairs = overlapping_pairs(detections, refused, min_iou=SAME_OBJECT)
     names, others = (table["class_name"].to_numpy(object) for table in (detections, refused))
-    found = np.zeros(len(detections), bool)
     found[pairs.first[names[pairs.first] == others[pairs.second]]] = True
     return found
