@@ -93,7 +93,7 @@ def _measure(count: int) -> tuple[float, float]:
 
     calibration = calibrate_oracle(validation, dataset, config)
     judged = judge_pool(parts(), dataset, config, calibration)
-    propose(judged, dataset, config, round_number=2, model="model")
+    propose(judged, dataset.boxes[:0], dataset, config, round_number=2, model="model")
     seconds = time.perf_counter() - began - drawing
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

@@ -8,7 +8,13 @@ import pandas as pd
 
 from boxloop import steps, storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import DETECTION_COLUMNS, build_table, read_dataset, to_parquet
+from boxloop.data.dataset import (
+    DETECTION_COLUMNS,
+    Dataset,
+    build_table,
+    read_dataset,
+    to_parquet,
+)
 from boxloop.ledger import run_once
 
 MICRO = "tests/data/micro.yaml"
@@ -35,8 +41,8 @@ def run_round(
         steps.run_task(task, run.uri, round_number)
     pretend(run, round_number, "train", {})
     pretend(run, round_number, "export", {})
-    nothing = to_parquet(build_table([], DETECTION_COLUMNS))
-    storage.write_bytes(run.validation_detections(round_number), nothing)
+    validation = right_validation(read_dataset(run.dataset(round_number)))
+    storage.write_bytes(run.validation_detections(round_number), to_parquet(validation))
     pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
     parts = detections.iloc[:2], detections.iloc[2:]
     uris = [run.detections(round_number, 0, 1, number, "digest") for number in (1, 2)]
@@ -65,3 +71,11 @@ def right_detections(run: Run, count: int) -> pd.DataFrame:
         for i, label in zip(pool["image_id"], pool["image_label"], strict=True)
     ]
     return build_table(rows, DETECTION_COLUMNS)
+
+
+def right_validation(dataset: Dataset) -> pd.DataFrame:
+    """Return the true boxes of the validation images as detections, and a wrong one far behind."""
+    boxes = dataset.boxes_in(dataset.split("validation")).drop_duplicates("image_id")
+    wrong = boxes.assign(score=0.3, xmin=0.0, ymin=0.0, xmax=2.0, ymax=2.0)
+    found = pd.concat([boxes.assign(score=0.85), wrong]).assign(agreement=None)
+    return found[list(DETECTION_COLUMNS)].astype(DETECTION_COLUMNS)

@@ -48,7 +48,7 @@ def verdicts(run: Run, number: int, detections: pd.DataFrame) -> list[tuple[str,
 
 
 def test_what_people_said_is_in_the_next_version(run: Run) -> None:
-    detections = right_detections(run, 6).assign(score=0.6)
+    detections = right_detections(run, 6).assign(score=0.5)
 
     def people() -> None:
         queue = asked(run).set_index("image_id")
@@ -74,7 +74,7 @@ def test_what_people_said_is_in_the_next_version(run: Run) -> None:
 
 
 def test_people_s_boxes_stay_and_refused_ones_do_not_come_back(run: Run) -> None:
-    detections = right_detections(run, 6).assign(score=0.6)
+    detections = right_detections(run, 6).assign(score=0.5)
     names: list[str] = []
 
     def people() -> None:
@@ -117,7 +117,7 @@ def test_nobody_is_asked_where_labels_judge(tmp_path: Path) -> None:
 
 
 def test_an_image_that_a_person_left_unboxed_is_not_asked_about_again(run: Run) -> None:
-    detections = right_detections(run, 6).assign(score=0.6)
+    detections = right_detections(run, 6).assign(score=0.5)
     unboxed: list[str] = []
 
     def people() -> None:
@@ -133,3 +133,19 @@ def test_an_image_that_a_person_left_unboxed_is_not_asked_about_again(run: Run) 
         dict.fromkeys(unboxed, "a person refused this box")
     )
     assert not set(unboxed) & set(asked(run, 2)["image_id"])
+
+
+def test_what_is_doubtful_beside_a_refused_box_goes_with_it(run: Run) -> None:
+    found = right_detections(run, 1).assign(score=0.5)
+    beside = found.assign(class_name="pip", score=0.3, xmin=100, xmax=120)
+    refused: list[str] = []
+
+    def people() -> None:
+        queue = asked(run).set_index("image_id")
+        refused.extend(found["image_id"])
+        assert queue["action"][refused[0]] == "verify"
+        answer(run, refused[0], "reject", [])
+
+    run_round(run, 1, pd.concat([found, beside], ignore_index=True), people=people)
+    assert boxes_of(run, refused[0]).empty
+    assert refused[0] not in set(read_dataset(run.dataset(2)).training_images["image_id"])

@@ -52,17 +52,18 @@ def match_labels(run: Run, round_number: int) -> Value:
     calibration = calibrate_oracle(validation, dataset, config)
     images = dataset.candidates.iloc[: 0 if config.by == NOBODY else None]
     judged = judge_pool(_parts(uris, unreadable, images), dataset, config, calibration)
-    proposed = propose(
-        judged, dataset, config, round_number=round_number, model=experiment.model.name
-    )
     adoptions = judged.table[list(ADOPTION_COLUMNS)]
+    queue = _ask_people(run, round_number, dataset, adoptions, shards)
+    proposed = propose(
+        judged, queue, dataset, config, round_number=round_number, model=experiment.model.name
+    )
     _write_calibration(run, round_number, calibration)
     storage.write_bytes(run.adoptions(round_number), to_parquet(adoptions))
     storage.write_bytes(run.proposed_boxes(round_number), to_parquet(proposed))
     return {
         **count_verdicts(adoptions),
         "unreadable": unreadable,
-        "review_items": _ask_people(run, round_number, dataset, adoptions, shards),
+        "review_items": len(queue),
     }
 
 
@@ -96,7 +97,7 @@ def _parts(uris: list[str], unreadable: Iterable[str], images: pd.DataFrame) -> 
 
 def _write_calibration(run: Run, round_number: int, calibration: Calibration | None) -> None:
     """Write down the threshold of each class and what it rests on; also in the log."""
-    bars = calibration.bars if calibration else []
+    bars = [*calibration.bars, calibration.further] if calibration else []
     for bar in bars:
         log.info("%s", bar)
     values = [dataclasses.asdict(bar) for bar in bars]
@@ -105,25 +106,27 @@ def _write_calibration(run: Run, round_number: int, calibration: Calibration | N
 
 def _ask_people(
     run: Run, round_number: int, dataset: Dataset, adoptions: pd.DataFrame, shards: list[Value]
-) -> int:
-    """Write the review queue, if people are asked, and return its length."""
-    experiment = read_experiment(run.experiment)
-    if not experiment.oracle.asks_people:
-        return 0
+) -> pd.DataFrame:
+    """Write the review queue, if people are asked, and return it; else it is empty."""
     from boxloop import review
-    from boxloop.data.dataset import from_parquet, to_parquet
+    from boxloop.data.dataset import build_table, from_parquet, to_parquet
     from boxloop.embeddings import read_embeddings
     from boxloop.oracle.decisions import REJECT
-    from boxloop.oracle.queue import build_queue
+    from boxloop.oracle.queue import QUEUE_COLUMNS, build_queue
 
+    experiment = read_experiment(run.experiment)
+    if not experiment.oracle.asks_people:
+        return build_table([], QUEUE_COLUMNS)
     answers = review.decided_before(run, round_number)
+    pool = dataset.split("pool")
+    is_lost = pool["image_id"].isin([name for shard in shards for name in shard["unreadable"]])
     vectors = [uri for shard in shards for uri in shard["embeddings_uris"]]
     before = run.adoptions(round_number - 1)
     previous = from_parquet(storage.read_bytes(before)) if round_number > 1 else None
     queue = build_queue(
         adoptions,
         read_detections([uri for shard in shards for uri in shard["detections_uris"]]),
-        dataset.split("pool"),
+        pool[~(pool["is_hidden"] | is_lost)],
         dataset.boxes,
         config=_measured(experiment.review, answers),
         seed=experiment.seed,
@@ -132,7 +135,7 @@ def _ask_people(
         embeddings=read_embeddings(vectors) if experiment.review.needs_embeddings else None,
     )
     storage.write_bytes(run.queue(round_number), to_parquet(queue))
-    return len(queue)
+    return queue
 
 
 def _measured(config: ReviewConfig, answers: list[Decision]) -> ReviewConfig:

@@ -94,13 +94,17 @@ def _next_version(run: Run, round_number: int, dataset: Dataset, people: People)
     """Return the next dataset: what the oracle proposed, but where people said otherwise."""
     import pandas as pd
 
-    from boxloop.data.dataset import XYXY, from_parquet
+    from boxloop.data.dataset import DOUBTFUL, XYXY, from_parquet, is_in
     from boxloop.oracle.adoptions import without_overlaps
 
     proposed = from_parquet(storage.read_bytes(run.proposed_boxes(round_number)))
     proposed = proposed[~proposed["image_id"].isin(people.whole)]
     said = [table[["image_id", *XYXY]].dropna() for table in (people.reviewed, people.refused)]
     proposed = without_overlaps(proposed, pd.concat(said, ignore_index=True))
+    # what is doubtful lies beside a box: an image in which none is left is not trained on
+    sure = proposed.loc[proposed["origin"] != DOUBTFUL, "image_id"]
+    boxed = pd.concat([sure, people.reviewed["image_id"]])
+    proposed = proposed[is_in(proposed["image_id"], boxed)]
     return dataset.next_version(proposed, people.reviewed, people.refused)
 
 

@@ -8,6 +8,7 @@ shards. The manifest is written last, and readers trust manifests only.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -28,6 +29,8 @@ from boxloop.data.dataset import (
 from boxloop.data.examples import build_shard, encode_example
 from boxloop.data.formats.annotation import Box
 from boxloop.data.images import to_rgb
+
+log = logging.getLogger(__name__)
 
 MANIFEST_COLUMNS = {
     "split": "string",
@@ -130,12 +133,24 @@ def write_shards(
     wanted = images.assign(split=split, digest=digests)
     kept = _reusable(previous, wanted)
     missing = wanted[~is_in(wanted["image_id"], kept["image_id"])]
+    missing = _present(missing, images["split"] == "pool")
     missing = _with_shards(_with_source_ids(missing, previous), f"{folder_uri}/{split}")
     examples = _examples(missing, dataset)
     for uri, count in missing["shard"].value_counts(sort=False).items():
         storage.write_bytes(str(uri), build_shard(islice(examples, count)))
     columns = list(MANIFEST_COLUMNS)
     return pd.concat([kept, missing[columns]], ignore_index=True).astype(MANIFEST_COLUMNS)
+
+
+def _present(missing: pd.DataFrame, from_pool: pd.Series) -> pd.DataFrame:
+    """Leave out images of the pool that are gone since they were adopted; their boxes stay."""
+    uris = list(missing.loc[from_pool[missing.index], "uri"])
+    threads = storage.readers(uris[0]) if uris else 1
+    there = storage.map_files(storage.exists, uris, threads=threads)
+    lost = [uri for uri, is_there in zip(uris, there, strict=True) if not is_there]
+    for uri in lost:
+        log.warning("%s is gone: not trained on", uri)
+    return missing[~missing["uri"].isin(lost)]
 
 
 def _manifest_uri(folder_uri: str) -> str:

@@ -170,8 +170,10 @@ def report(run_uri: str) -> Value:
     from boxloop.report.load import write_report
 
     run, value = Run(run_uri.rstrip("/")), write_report(run_uri)
-    truth = from_parquet(storage.read_bytes(run.truth))
-    write_dataset(run.final_dataset, read_dataset(run.dataset(value["rounds"] + 1)).unhidden(truth))
+    final = read_dataset(run.dataset(value["rounds"] + 1))
+    if final.images["is_hidden"].any():
+        final = final.unhidden(from_parquet(storage.read_bytes(run.truth)))
+    write_dataset(run.final_dataset, final)
     return {**value, "dataset_uri": run.final_dataset}
 
 

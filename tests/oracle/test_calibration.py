@@ -6,7 +6,7 @@ import pytest
 from tests.oracle.pools import detections, place, pool, rules
 
 from boxloop.data.dataset import BOX_COLUMNS, build_table
-from boxloop.oracle.calibration import Calibration, calibrate
+from boxloop.oracle.calibration import OUT_OF_REACH, Calibration, calibrate
 from boxloop.oracle.gates import find_labelled
 
 
@@ -44,7 +44,13 @@ def test_a_class_with_many_boxes_goes_by_its_own_and_one_with_few_by_all() -> No
 def test_where_the_target_is_out_of_reach_the_best_is_taken_and_said_so() -> None:
     bar = made(scored("ace", 3, 0, lead=0.9), scored("ace", 3, 6, lead=0.5), target=0.99).bars[0]
     assert (bar.threshold, bar.is_reached) == (0.9, False)
-    assert bar.precision == pytest.approx((3 + 10 * 3.5 / 4) / 13)
+    assert bar.precision == pytest.approx((3 + 4 * 3.5 / 4) / 7)  # all count for four: 3 and 1
+
+
+def test_where_the_boxes_speak_against_the_target_no_lead_is_enough() -> None:
+    bars = made(scored("ace", 60, 40, lead=0.9), scored("king", 1, 0, lead=0.9), target=0.95).bars
+    assert bars[0].interval[1] < 0.95
+    assert (bars[0].threshold, bars[0].is_reached) == (OUT_OF_REACH, False)
 
 
 def test_further_boxes_of_an_image_have_a_bar_of_their_own() -> None:
@@ -60,7 +66,7 @@ def test_further_boxes_of_an_image_have_a_bar_of_their_own() -> None:
 def test_no_validation_detections_at_all_reach_nothing() -> None:
     nothing = made(scored("ace", 0, 0, lead=0.5))
     assert [(bar.precision, bar.is_reached) for bar in nothing.bars] == [(0.5, False)] * 2
-    assert [bar.threshold for bar in nothing.bars] == [0, 0]
+    assert [bar.threshold for bar in nothing.bars] == [0.5, 0.5]
     assert nothing.probability(np.array([0.9])) == pytest.approx(0.5, abs=0.5)
 
 

@@ -244,9 +244,10 @@ def test_reviewed_boxes_say_who_and_how() -> None:
 def test_refused_boxes_are_the_proposed_ones() -> None:
     made = [decision("b/doubted.jpg", "reject", author="ben"), decision("b/bare.v2.jpg", "reject")]
     table = refused_boxes([*made, decision("a/sure.jpg", "accept", SURE)], queue_table())
-    assert table.to_dict("records") == [
-        {"image_id": "b/doubted.jpg", **sent(DOUBTED), "round": 1, "author": "ben"}
-    ]
+    doubted, bare = table.to_dict("records")
+    assert doubted == {"image_id": "b/doubted.jpg", **sent(DOUBTED), "round": 1, "author": "ben"}
+    assert bare["image_id"] == "b/bare.v2.jpg"
+    assert pd.isna([bare["class_name"], bare["xmin"], bare["ymax"]]).all()  # the whole image
     assert refused_boxes([], queue_table()).empty
 
 

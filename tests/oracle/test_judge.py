@@ -194,6 +194,28 @@ def test_rejected_boxes_give_way_to_standing_ones() -> None:
     assert list(left["is_adopted"]) == [True, False]
 
 
+def test_two_boxes_do_not_move_onto_one_detection() -> None:
+    images = dataset(ONE, ("a", "ace", 0), ("a", "ace", 4))
+    judged = verdicts(detections(("a", "ace", 0.9, 2.5)), images)
+    assert said(judged) == [("a", "moved", "ace", 2.5), ("a", "withdrawn", "ace", 0)]
+
+
+@pytest.mark.parametrize(
+    ("further", "expected"),
+    [
+        (math.inf, [("a", "adopted", "ace", 50), ("a", "withdrawn", "ace", 0)]),
+        (0.3, [("a", "adopted", "ace", 50), ("a", "kept", "ace", 0)]),
+    ],
+    ids=["one box an image", "several"],
+)
+def test_a_doubtful_old_box_does_not_shut_out_a_sure_new_one(
+    further: float, expected: list[tuple[object, ...]]
+) -> None:
+    found = detections(("a", "ace", 0.95, 50), ("a", "ace", 0.25, 0))
+    judged = verdicts(found, dataset(ONE, ("a", "ace", 0)), rules(further_threshold=further))
+    assert said(judged) == expected
+
+
 BOX = st.tuples(
     st.sampled_from("abc"),
     st.sampled_from([*NAMES, "joker"]),

@@ -39,8 +39,11 @@ def test_it_tells_what_a_known_pool_would(dataset: Dataset) -> None:
     all_right = rehearse(found(0, 0.9), dataset, config)
     assert all_right["ace"] == {"precision": 1, "recall": 1, "mean_iou": pytest.approx(9 / 11)}
     assert all_right["king"] == {"precision": None, "recall": None, "mean_iou": None}
-    same_score = rehearse(found(10, 0.9), dataset, config)  # nothing tells right from wrong
+    low = OracleConfig(target_precision=0.7)
+    same_score = rehearse(found(10, 0.9), dataset, low)  # nothing tells right from wrong
     assert (same_score["ace"]["precision"], same_score["ace"]["recall"]) == (0.75, 0.75)
+    refused = rehearse(found(10, 0.9), dataset, config)  # so for more than that, nothing is right
+    assert (refused["ace"]["precision"], refused["ace"]["recall"]) == (None, 0)
     weaker = rehearse(found(10, 0.3), dataset, config)
     assert (weaker["ace"]["precision"], weaker["ace"]["recall"]) == (1, 0.75)
 

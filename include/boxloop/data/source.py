@@ -80,7 +80,7 @@ def deal_parts(
     """Return the surveyed images with their splits and boxes, less those that no split can use."""
     findings = list(survey.findings)
     images = _assign(_table(survey, config), survey, config, seed, findings)
-    images = _hide(images, hidden_share, seed)
+    images = _hide(images, hidden_share, seed, survey.boxes)
     source = _build(images, survey, findings)
     if problem := _pool_problem(source):
         return replace(source, findings=(*source.findings, Finding("no_pool", "images", problem)))
@@ -170,14 +170,22 @@ def _assign(
     return _check_labels(images, boxes, place, findings)
 
 
-def _hide(images: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    """Put boxed training images that have a label into the pool, their boxes hidden."""
+def _hide(images: pd.DataFrame, share: float, seed: int, boxes: Boxes) -> pd.DataFrame:
+    """Put boxed training images into the pool, their boxes hidden; no class loses all of them.
+
+    An image without a label is labelled by the rarest class among its boxes.
+    """
     images["is_hidden"] = False
-    train = images[(images["split"] == "train") & images["image_label"].notna()]
+    train = images[images["split"] == "train"]
     if share > 0 and len(train):
         is_hidden = deal(train, share, seed=seed, name="hidden", leave=1)
+        left = _trained_classes(train[~is_hidden], boxes)
+        shown = train["image_id"].map(lambda name: {box.class_name for box in boxes[name]})
+        is_hidden &= shown.map(set(left).issuperset).astype(bool)
         images["is_hidden"] = is_hidden.reindex(images.index, fill_value=False)
         images["split"] = images["split"].mask(images["is_hidden"], "pool")
+        label = images["stratum"].where(images["is_hidden"])
+        images["image_label"] = images["image_label"].fillna(label).astype("string")
     return images
 
 

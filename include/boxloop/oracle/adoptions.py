@@ -97,14 +97,14 @@ def proposed_boxes(
 
 def doubtful_boxes(
     detections: pd.DataFrame,
-    adopted: pd.DataFrame,
+    beside: pd.DataFrame,
     *,
     doubt_score: float,
     round_number: int,
     model: str,
     mode: str,
 ) -> pd.DataFrame:
-    """Return what else may be an object in the images with adopted boxes; nobody confirmed it.
+    """Return what else may be an object beside some boxes; nobody confirmed it.
 
     Such an image may show more than was adopted. Taught as background, that would cost more than
     the adopted box brings; so training passes over detections that are good enough to be one. A
@@ -112,7 +112,7 @@ def doubtful_boxes(
 
     Args:
         detections: with DETECTION_COLUMNS.
-        adopted: as `proposed_boxes` returns them.
+        beside: image_id and box of those that are, or may be, adopted.
         doubt_score: score in [0, 1] from which a detection counts.
         round_number: the round, from 1.
         model: name of the detector.
@@ -123,9 +123,9 @@ def doubtful_boxes(
 
     Source: Gao et al., "NOTE-RCNN", ICCV 2019, section 3.3: no negative loss on mined images.
     """
-    is_beside = is_in(detections["image_id"], adopted["image_id"])
+    is_beside = is_in(detections["image_id"], beside["image_id"])
     good = detections[is_beside & (detections["score"] >= doubt_score)]
-    boxes = without_overlaps(good, adopted).assign(
+    boxes = without_overlaps(good, beside).assign(
         origin=DOUBTFUL,
         round=round_number,
         model=model,

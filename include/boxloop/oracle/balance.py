@@ -27,5 +27,6 @@ def cap_classes(judged: pd.DataFrame, counts: Mapping[str, int], cap: float) -> 
         return judged
     new = judged[judged["verdict"] == ADOPTED].sort_values("score", ascending=False, kind="stable")
     limits = {name: math.ceil(cap * count) for name, count in counts.items()}
-    is_over = new.groupby("class_name").cumcount() >= new["class_name"].map(limits).fillna(0)
+    limit = new["class_name"].map(limits).astype(float).fillna(0)  # text where there is no row
+    is_over = new.groupby("class_name").cumcount() >= limit
     return reject(judged, is_over.index[is_over], OVER_CAP)

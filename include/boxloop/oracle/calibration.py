@@ -21,6 +21,9 @@ Array = np.ndarray[Any, Any]
 
 SHRINKAGE = 10.0
 """Boxes that the precision of all classes together counts as, beside those of a class."""
+OUT_OF_REACH = 2.0
+"""No lead is so large: the threshold where even the best estimate speaks against the target."""
+UNKNOWN = 0.5  # the threshold where nothing at all was found in the validation images
 FURTHER = "further boxes of an image"
 PRIOR = 0.5  # boxes right and wrong that everybody begins with (Jeffreys)
 
@@ -31,7 +34,7 @@ class Bar:
 
     class_name: str
     threshold: float
-    """In [0, 1]."""
+    """In [0, 1], or OUT_OF_REACH."""
     precision: float
     """Estimated share of detections with at least this lead that are right."""
     interval: tuple[float, float]
@@ -39,7 +42,8 @@ class Bar:
     boxes: int
     """Validation detections of the class at or above the threshold."""
     is_reached: bool
-    """Whether the estimate holds the target; if not, this threshold is the best for it."""
+    """Whether the estimate holds the target; if not, the threshold is the best for it, unless its
+    whole interval lies below the target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,16 +103,18 @@ def _bar(name: str, found: pd.DataFrame, target: float) -> Bar:
     counts = [np.append(0, np.cumsum(of))[at_least] for of in (is_own, is_own & is_right)]
     totals = np.append(0, np.cumsum(is_right))[at_least]
     overall = (totals + PRIOR) / (at_least + 2 * PRIOR)
-    right = counts[1] + SHRINKAGE * overall
-    wrong = counts[0] - counts[1] + SHRINKAGE * (1 - overall)
+    weight = np.minimum(SHRINKAGE, at_least + 2 * PRIOR)  # no more than they are
+    right = counts[1] + weight * overall
+    wrong = counts[0] - counts[1] + weight * (1 - overall)
     estimates = right / (right + wrong)
     is_enough = estimates >= target
     # the lowest that is enough, else the best; of equals the lowest
     best = np.flatnonzero(is_enough if is_enough.any() else estimates == estimates.max())[-1]
     low, high = beta.ppf([0.025, 0.975], right[best], wrong[best])
+    threshold = float(grid[best]) if len(leads) else UNKNOWN
     return Bar(
         name,
-        float(grid[best]),
+        threshold if is_enough.any() or high >= target else OUT_OF_REACH,
         float(estimates[best]),
         (float(low), float(high)),
         int(counts[0][best]),

@@ -19,6 +19,7 @@ from boxloop.oracle.adoptions import SAME_OBJECT
 Array = np.ndarray[Any, Any]
 
 NOTHING_DETECTED = "nothing detected"
+UNREADABLE = "the image cannot be read"
 OTHER_CLASS = "class is not the image's label"
 LOW_SCORE = "low score"
 LITTLE_LEAD = "another box of the class scores nearly as high"
@@ -175,7 +176,7 @@ def pass_gates(detections: pd.DataFrame, refused: pd.DataFrame, rules: Rules) ->
 def _thresholds(detections: pd.DataFrame, is_own: Array, rules: Rules) -> pd.Series:
     """Return the lead that each detection must have; null for classes that are not known."""
     thresholds = detections["class_name"].map(rules.thresholds).astype(float)
-    own = detections.loc[is_own, "image_id"]
+    own = detections.loc[is_own & (detections["fault"] == ADOPTED), "image_id"]
     is_further = own.duplicated().reindex(detections.index, fill_value=False)
     return thresholds.mask(is_further, rules.further_threshold)
 

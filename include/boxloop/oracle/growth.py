@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from boxloop.data.boxes import iou_of_pairs
 from boxloop.data.dataset import ADOPTED, DOUBTFUL, HUMAN, REVIEWED, XYXY, is_in
-from boxloop.data.pairs import overlapping_pairs
+from boxloop.evaluation.matching import match, overlapping_pairs
+from boxloop.evaluation.results import build_results
 from boxloop.oracle.adoptions import REJECTED, WITHDRAWN
 
 MIN_IOU = 0.5  # with a true box of the same class: an adopted box counts as right
@@ -168,24 +169,31 @@ def _sum_by(names: pd.Series, values: NDArray[np.int64]) -> dict[str, int]:
 
 
 def _quality(adopted: pd.DataFrame, truth: pd.DataFrame | None) -> dict[str, dict[str, float]]:
-    """Return precision, recall and mean IoU of adopted boxes, each by class."""
+    """Return precision, recall and mean IoU of adopted boxes, each by class.
+
+    By VOC's rule, as for the oracle's thresholds: a second box on one object is wrong, and
+    difficult objects do not count.
+    """
     if truth is None or truth.empty:
         return {"precision": {}, "recall": {}, "mean_iou": {}}
     known = adopted[is_in(adopted["image_id"], truth["image_id"])]
-    pairs = overlapping_pairs(known, truth, min_iou=MIN_IOU)
-    names, true_names = (table["class_name"].to_numpy(object) for table in (known, truth))
-    is_same = names[pairs.first] == true_names[pairs.second]
-    best, found = np.zeros(len(known)), np.zeros(len(truth), bool)
-    np.maximum.at(best, pairs.first[is_same], pairs.ious[is_same])
-    found[pairs.second[is_same]] = True
-    is_right = best >= MIN_IOU
+    names = sorted({*known["class_name"], *truth["class_name"]})
+    results = build_results(known, truth, list(truth["image_id"].unique()), names)
+    matches = match(results, overlapping_pairs(results, MIN_IOU))
+    is_right, counts = matches.is_right, ~matches.is_ignored
+    found = np.zeros(len(results.truth_classes), bool)
+    found[matches.truths[is_right]] = True
+    ious = iou_of_pairs(results.boxes[is_right], results.truth_boxes[matches.truths[is_right]])
+    of_class, true_class = (
+        np.array(names, object)[classes] for classes in (results.classes, results.truth_classes)
+    )
     return {
-        "precision": _mean_by(known["class_name"], is_right),
-        "recall": _mean_by(truth["class_name"], found),
-        "mean_iou": _mean_by(known["class_name"][is_right], best[is_right]),
+        "precision": _mean_by(of_class[counts], is_right[counts]),
+        "recall": _mean_by(true_class[~results.is_difficult], found[~results.is_difficult]),
+        "mean_iou": _mean_by(of_class[is_right], ious),
     }
 
 
-def _mean_by(names: pd.Series, values: NDArray[Any]) -> dict[str, float]:
-    means = pd.Series(values.astype(float)).groupby(names.to_numpy()).mean()
+def _mean_by(names: NDArray[Any], values: NDArray[Any]) -> dict[str, float]:
+    means = pd.Series(values.astype(float)).groupby(names).mean()
     return {str(name): float(mean) for name, mean in means.items()}

@@ -38,6 +38,7 @@ Array = np.ndarray[Any, Any]
 
 FIRM = 0.8  # IoU from which a box is in the same place, and stays as it is
 NOT_FOUND = "the detector does not find it any more"
+OUTDONE = "the detector is surer of another place"
 FOUND_AGAIN = "found again"
 NOT_AGAIN = "not judged again"
 
@@ -99,19 +100,33 @@ def _leave(standing: pd.DataFrame) -> pd.DataFrame:
 def _judge_again(standing: pd.DataFrame, ranked: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     """Hold each standing box against the best detection of the label's class in its place."""
     found = _best_in_place(standing, ranked[ranked["score"] >= rules.min_score])
-    is_found = found >= 0
     again = ranked.reindex(found).reset_index(drop=True)  # nulls where there is none
     old = _of_standing(standing)
+    # a detection is of one object: of several boxes under it, the closest stands
+    closest = np.lexsort((-_ious(old, again), found))
+    is_found = np.zeros(len(old), bool)
+    is_found[closest] = np.diff(found[closest], prepend=-1) > 0
     is_rivalled = again["fault"].eq(RIVAL).fillna(False).to_numpy(bool)
     is_sure = again["reason"].eq(ADOPTED).fillna(False).to_numpy(bool)
-    is_moved = is_sure & (_ious(old, again) < FIRM)
-    is_lost = ~is_found | is_rivalled
+    is_outdone = ~is_sure & _is_outdone(old, ranked, rules)
+    is_lost = ~is_found | is_rivalled | is_outdone
+    is_moved = is_sure & ~is_lost & (_ious(old, again) < FIRM)
     old["verdict"] = np.select([is_lost, is_moved], [WITHDRAWN, MOVED], KEPT)
-    old["reason"] = np.select([~is_found, is_rivalled], [NOT_FOUND, RIVAL], FOUND_AGAIN)
+    reasons = [NOT_FOUND, RIVAL, OUTDONE]
+    old["reason"] = np.select([~is_found, is_rivalled, is_outdone], reasons, FOUND_AGAIN)
     for name in ("score", *XYXY, "agreement"):
         old[name] = old[name].mask(is_moved, again[name])
     old["lead"] = again["lead"].fillna(0.0)
     return old
+
+
+def _is_outdone(old: pd.DataFrame, ranked: pd.DataFrame, rules: Rules) -> Array:
+    """Say of which boxes the image would rather adopt another, where it may have one only."""
+    if math.isinf(rules.further_threshold):
+        best = ranked.loc[ranked["reason"] == ADOPTED].drop_duplicates("image_id")
+        elsewhere = without_overlaps(best, old)
+        return is_in(old["image_id"], elsewhere["image_id"]).to_numpy(bool)
+    return np.zeros(len(old), bool)
 
 
 def _best_in_place(standing: pd.DataFrame, ranked: pd.DataFrame) -> Array:

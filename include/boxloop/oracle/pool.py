@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from boxloop.data.dataset import ADOPTED, Dataset
+from boxloop.data.dataset import ADOPTED, DOUBTFUL, XYXY, Dataset, is_in
 from boxloop.oracle.adoptions import LEFT_TO_PEOPLE, doubtful_boxes, proposed_boxes, reject
 from boxloop.oracle.balance import cap_classes
 from boxloop.oracle.calibration import Calibration, calibrate
-from boxloop.oracle.gates import Rules, find_labelled
-from boxloop.oracle.judge import judge
+from boxloop.oracle.gates import NOTHING_DETECTED, UNREADABLE, Rules, find_labelled
+from boxloop.oracle.judge import NOT_AGAIN, judge
 from boxloop.oracle_settings import HUMAN, STUDY, OracleConfig
 
 
@@ -73,9 +73,12 @@ def judge_pool(
     tables, good = [], []
     for part in parts:
         its_rules = replace(rules, is_again=rules.is_again and part.is_read)
-        tables.append(judge(part.detections, part.images, dataset, its_rules, probability))
+        table = judge(part.detections, part.images, dataset, its_rules, probability)
+        if not part.is_read:
+            table["reason"] = table["reason"].replace(NOTHING_DETECTED, UNREADABLE)
+        tables.append(table)
         good.append(part.detections[part.detections["score"] >= config.doubt_score])
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables).sort_values("image_id", kind="stable", ignore_index=True)
     if config.by == HUMAN:
         table = reject(table, table.index[table["verdict"] == ADOPTED], LEFT_TO_PEOPLE)
     table = cap_classes(table, dataset.class_counts, config.class_cap)
@@ -83,12 +86,20 @@ def judge_pool(
 
 
 def propose(
-    judged: Judged, dataset: Dataset, config: OracleConfig, *, round_number: int, model: str
+    judged: Judged,
+    shown: pd.DataFrame,
+    dataset: Dataset,
+    config: OracleConfig,
+    *,
+    round_number: int,
+    model: str,
 ) -> pd.DataFrame:
     """Return the boxes that the detector is to have after a round, with BOX_COLUMNS.
 
     Args:
         judged: as `judge_pool` returns it.
+        shown: image_id and box of what people are shown; what is doubtful beside these is proposed
+            as well, since they may be accepted.
         dataset: that it was made with.
         config: the oracle's settings.
         round_number: the round, from 1.
@@ -104,13 +115,21 @@ def propose(
     )
     doubtful = doubtful_boxes(
         judged.good,
-        adopted,
+        pd.concat([adopted[["image_id", *XYXY]], shown[["image_id", *XYXY]].dropna()]),
         doubt_score=config.doubt_score,
         round_number=round_number,
         model=model,
         mode=config.mode,
     )
-    return pd.concat([adopted, doubtful], ignore_index=True)
+    # nobody looked at these images again: what is beside their boxes stays as well
+    left = judged.table.loc[judged.table["reason"] == NOT_AGAIN, "image_id"]
+    old = dataset.boxes[dataset.boxes["origin"] == DOUBTFUL]
+    parts = [
+        adopted,
+        doubtful[~is_in(doubtful["image_id"], left)],
+        old[is_in(old["image_id"], left)],
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _rules(config: OracleConfig, calibration: Calibration | None, dataset: Dataset) -> Rules:

@@ -125,7 +125,7 @@ def _askable(
     known = images.assign(group=groups)[["image_id", "group", "split"]]
     done = known.loc[is_in(known["image_id"], answered), "group"]
     pool = known[(known["split"] == "pool") & ~is_in(known["group"], done)]
-    is_sure = shown["is_adopted"] & (shown["p_right"] >= SURE).fillna(False)
+    is_sure = shown["is_adopted"] & (shown["p_right"].fillna(1.0) >= SURE)
     return shown[~is_sure].merge(pool[["image_id", "group"]], on="image_id")
 
 

@@ -52,7 +52,8 @@ def _adoption_rate(summaries: Summaries, config: StopConfig) -> str | None:
     if last["round"] == 1:
         return None  # a detector that is too weak to adopt anything may need another round
     reviewed = last.get("reviewed") or 0
-    share = (adopted + reviewed) / images
+    growth = last.get("growth")  # a box that was adopted and then accepted is one box
+    share = (sum(row["added"] for row in growth) if growth else adopted + reviewed) / images
     if share >= config.adoption_rate:
         return None
     given = f" and was given {_boxes(reviewed)} by people" if reviewed else ""
