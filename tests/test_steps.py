@@ -75,6 +75,7 @@ def test_the_settings_of_an_older_version_stay_as_they_are_written(root: Path, r
     old = {**yaml.safe_load(storage.read_bytes(run.experiment))}
     del old["review"], old["stop"]
     old["oracle"] = {"mode": "label_match", "min_score": 0.0, "doubt_score": 0.01}
+    old["oracle"]["target_precision"] = 0.01
     storage.write_bytes(run.experiment, yaml.safe_dump(old).encode())
     pretend(run, 1, "parse_annotations", {"done": 1})
     plan(root, run_id, **{"rounds": 4, "oracle.mode": "study"})
