@@ -53,13 +53,15 @@ def match_labels(run: Run, round_number: int) -> Value:
     images = dataset.candidates.iloc[: 0 if config.by == NOBODY else None]
     judged = judge_pool(_parts(uris, unreadable, images), dataset, config, calibration)
     adoptions = judged.table[list(ADOPTION_COLUMNS)]
-    queue = _ask_people(run, round_number, dataset, adoptions, shards)
+    queue = _build_questions(run, round_number, dataset, adoptions, shards)
     proposed = propose(
         judged, queue, dataset, config, round_number=round_number, model=experiment.model.name
     )
     _write_calibration(run, round_number, calibration)
     storage.write_bytes(run.adoptions(round_number), to_parquet(adoptions))
     storage.write_bytes(run.proposed_boxes(round_number), to_parquet(proposed))
+    if config.asks_people:  # last: who asks people reads what is proposed as well
+        storage.write_bytes(run.queue(round_number), to_parquet(queue))
     return {
         **count_verdicts(adoptions),
         "unreadable": unreadable,
@@ -104,12 +106,12 @@ def _write_calibration(run: Run, round_number: int, calibration: Calibration | N
     storage.write_json(run.calibration(round_number), {"bars": values})
 
 
-def _ask_people(
+def _build_questions(
     run: Run, round_number: int, dataset: Dataset, adoptions: pd.DataFrame, shards: list[Value]
 ) -> pd.DataFrame:
-    """Write the review queue, if people are asked, and return it; else it is empty."""
+    """Return the review queue; it is empty where nobody is asked."""
     from boxloop import review
-    from boxloop.data.dataset import build_table, from_parquet, to_parquet
+    from boxloop.data.dataset import build_table, from_parquet
     from boxloop.embeddings import read_embeddings
     from boxloop.oracle.decisions import REJECT
     from boxloop.oracle.queue import QUEUE_COLUMNS, build_queue
@@ -123,7 +125,7 @@ def _ask_people(
     vectors = [uri for shard in shards for uri in shard["embeddings_uris"]]
     before = run.adoptions(round_number - 1)
     previous = from_parquet(storage.read_bytes(before)) if round_number > 1 else None
-    queue = build_queue(
+    return build_queue(
         adoptions,
         read_detections([uri for shard in shards for uri in shard["detections_uris"]]),
         pool[~(pool["is_hidden"] | is_lost)],
@@ -134,8 +136,6 @@ def _ask_people(
         previous=previous,
         embeddings=read_embeddings(vectors) if experiment.review.needs_embeddings else None,
     )
-    storage.write_bytes(run.queue(round_number), to_parquet(queue))
-    return queue
 
 
 def _measured(config: ReviewConfig, answers: list[Decision]) -> ReviewConfig:
