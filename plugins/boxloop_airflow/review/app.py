@@ -126,6 +126,9 @@ def decide(
     except ValueError as error:
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from error
     if not (answer.is_repeat and state.is_recorded(found, decision)):
+        if answer.action == "undo" and (other := state.who_else_stands(found, decision)):
+            problem = f"{other} has decided since; what stands is not yours to take back"
+            raise HTTPException(status.HTTP_409_CONFLICT, problem)
         try:
             review.record(found.run, number, decision)
         except ValueError as error:

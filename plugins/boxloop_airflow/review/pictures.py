@@ -36,11 +36,11 @@ def read_jpeg(uri: str, digest: str, region: Edges | None, side: int) -> bytes:
         ValueError: if it is no image, damaged, too large, or not there any more.
     """
     try:
-        data = storage.read_bytes(uri)
+        data = storage.read_start(uri, _LARGEST_FILE + 1)
     except OSError as error:
         raise ValueError(f"the image cannot be read ({type(error).__name__})") from error
     if len(data) > _LARGEST_FILE:
-        raise ValueError(f"the file has {len(data)} bytes, the limit is {_LARGEST_FILE}")
+        raise ValueError(f"the file has more than {_LARGEST_FILE} bytes")
     with _TURNS:
         return _to_jpeg(data, region, side)
 

@@ -68,11 +68,24 @@ def is_recorded(round_: Round, decision: Decision) -> bool:
     """Whether the newest decision on the image is this one: its answer got lost on the way back."""
     found, _ = review.read_decisions(round_.run, round_.number)
     newest = max(
-        (one for one in found if one.image_id == decision.image_id),
+        (
+            one
+            for one in found
+            if (one.image_id, one.author) == (decision.image_id, decision.author)
+        ),
         key=lambda one: one.name,
         default=None,
     )
     return newest is not None and _said(newest) == _said(decision)
+
+
+def who_else_stands(round_: Round, decision: Decision) -> str | None:
+    """Return whose decision an undo would take back, if it is somebody else's."""
+    found, _ = review.read_decisions(round_.run, round_.number)
+    for one in standing(found):
+        if one.image_id == decision.image_id and one.author != decision.author:
+            return one.author
+    return None
 
 
 def _said(decision: Decision) -> dict[str, Any]:

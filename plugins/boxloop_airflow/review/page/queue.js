@@ -5,6 +5,8 @@ const NO_CLASS = "no class";
 const EDGES = ["xmin", "ymin", "xmax", "ymax"];
 
 export class Queue {
+  #given = 0;
+
   constructor({ items, class_names }, author) {
     this.items = items;
     this.classNames = class_names;
@@ -28,7 +30,7 @@ export class Queue {
 
   apply(answer) {
     if (answer.action === "undo") delete this.standing[answer.image_id];
-    else this.standing[answer.image_id] = { ...answer, author: this.author, name: "~" };
+    else this.standing[answer.image_id] = { ...answer, author: this.author, name: `~${String(this.#given++).padStart(9, "0")}` };
   }
 
   stateOf(item) {

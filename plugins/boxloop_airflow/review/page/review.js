@@ -72,7 +72,8 @@ function show(next) {
   page.item = next;
   const picture = element("picture");
   element("blank").hidden = true;
-  picture.hidden = false;
+  picture.style.visibility = "hidden"; // browsers go on showing the old one until the new one is there
+  page.isShown = false;
   picture.src = server.imageAddress(page.round.number, page.item.image_id, "view");
   element("stage").style.setProperty("--ratio", page.item.width / page.item.height);
   edit(page.queue.boxesOf(page.item));
@@ -89,6 +90,8 @@ function edit(boxes) {
 }
 
 function shown() {
+  page.isShown = true;
+  element("picture").style.visibility = "";
   timer.start();
   const next = page.queue.nextOpen(page.item);
   if (next) new Image().src = server.imageAddress(page.round.number, next.image_id, "view");
@@ -101,11 +104,12 @@ function edited() {
 
 function decide(action) {
   if (lockReason(page)) return say(lockReason(page));
+  if (!page.isShown && action !== "skip") return say("There is no picture yet: wait, or skip.");
   const bare = { image_id: page.item.image_id, action, boxes: [] };
   const answer = action === "accept" ? page.queue.answerOf(page.item, editor.boxes) : bare;
   if (!answer) return say("There is no box to accept: draw one, or reject.");
   const spent = { ...answer, seconds: timer.stop() };
-  page.queue.drafts.delete(page.item.image_id);
+  if (action === "accept") page.queue.drafts.delete(page.item.image_id);
   give(spent);
   say(`${page.item.image_id}: ${wordOf(answer.action)}.`);
   const next = page.queue.nextOpen(page.item);
@@ -118,7 +122,9 @@ function undo() {
   const last = page.queue.newestOwn();
   if (!last) return say("There is no decision of yours to take back.");
   const answer = { image_id: last.image_id, action: "undo", boxes: [], seconds: timer.stop() };
+  const { boxes, image_id } = page.queue.standing[last.image_id];
   give(answer);
+  if (boxes.length) page.queue.drafts.set(image_id, boxes);
   show(last);
   say(`${last.image_id}: taken back.`);
 }
@@ -142,6 +148,7 @@ function arrived(answer, said) {
 function refused(answer, reason) {
   changes += 1;
   page.refused = `Not saved, ${answer.image_id}: ${reason}.`;
+  if (answer.boxes.length) page.queue.drafts.set(answer.image_id, answer.boxes);
   complain(page.refused);
   paintQuestion();
   refresh();
@@ -238,8 +245,7 @@ element("round").addEventListener("change", (event) => openRound() && event.targ
 element("picture").addEventListener("load", shown);
 element("picture").addEventListener("error", () => {
   element("blank").hidden = false;
-  element("picture").hidden = true;
-  timer.start();
+  timer.start(); // it can only be skipped
 });
 element("done").addEventListener("click", goOn);
 element("ask").addEventListener("close", answered);

@@ -13,8 +13,9 @@ async function call(address, options = {}) {
   const body = await answer.json().catch(() => ({}));
   const reason = typeof body.detail === "string" ? body.detail : `the server says ${answer.status}`;
   // what will be refused again is not sent again; a login that ended may come back
-  const final = [400, 403, 409, 413, 415, 422].includes(answer.status);
-  throw final ? new Refused(reason) : new Error(answer.status === 401 ? "log in to Airflow again" : reason);
+  const isLogin = answer.status === 401 || reason === "Invalid JWT token"; // Airflow's 403 after its key has changed
+  const final = !isLogin && [400, 403, 409, 413, 415, 422].includes(answer.status);
+  throw final ? new Refused(reason) : new Error(isLogin ? "log in to Airflow again" : reason);
 }
 
 function send(method, address, value) {
