@@ -18,8 +18,8 @@ async function call(address, options = {}) {
   throw final ? new Refused(reason) : new Error(isLogin ? "log in to Airflow again" : reason);
 }
 
-function send(method, address, value) {
-  const headers = { "Content-Type": "application/json" };
+function send(method, address, value, more = {}) {
+  const headers = { "Content-Type": "application/json", ...more };
   return call(address, { method, headers, body: JSON.stringify(value) });
 }
 
@@ -27,7 +27,8 @@ export const place = `${dag}/${run}`;
 export const readRounds = () => call(`${path}/rounds`);
 export const readQueue = (round) => call(`${path}/rounds/${round}/queue`);
 export const readDecisions = (round) => call(`${path}/rounds/${round}/decisions`);
-export const sendDecision = (round, answer) => send("POST", `${path}/rounds/${round}/decisions`, answer);
+export const sendDecision = (round, answer, author) =>
+  send("POST", `${path}/rounds/${round}/decisions`, answer, { "X-Boxloop-Author": encodeURIComponent(author) });
 
 export function imageAddress(round, imageId, size) {
   return `${path}/rounds/${round}/image?${new URLSearchParams({ image_id: imageId, size })}`;
