@@ -1,7 +1,7 @@
 import pytest
 from fastapi import HTTPException, Request
 
-from boxloop_airflow.review.rights import check_sender
+pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx`")  # Airflow imports FastAPI's client
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,8 @@ from boxloop_airflow.review.rights import check_sender
 def test_a_proxy_may_tell_another_host_than_the_browsers(
     monkeypatch: pytest.MonkeyPatch, origin: str, is_ours: bool
 ) -> None:
+    from boxloop_airflow.review.rights import check_sender
+
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/path")
     headers = {"content-type": "application/json", "origin": origin, "host": "inner:8080"}
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
