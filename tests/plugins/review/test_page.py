@@ -323,7 +323,7 @@ def test_two_people_do_not_do_the_same_work(browser: Browser, fresh: Site) -> No
         wait_for(fresh, 2 * count, both[0].page)
         both[0].page.wait_for_timeout(100)
     images = [each["image_id"] for each in decisions(fresh.run)]
-    assert len(set(images)) >= 10
+    assert len(set(images)) >= 8  # 6 if they do not know of each other; the first are the same
     for one in both:
         one.page.context.close()
 
