@@ -218,3 +218,10 @@ def test_a_review_may_lie_in_a_bucket(tmp_path: Path, bucket: str, run: Run) -> 
     told = review.progress(remote, 1)
     assert list(told["set_aside"]) == ["empty.json", "huge.json"]
     assert "is larger than" in told["set_aside"]["huge.json"]
+
+
+def test_a_decision_that_arrived_is_known_by_its_token(run: Run) -> None:
+    assert not review.has_arrived(run, 1, "0123abcd")
+    assert review.record(run, 1, reject(), "0123abcd").endswith("-0123abcd.json")
+    assert review.has_arrived(run, 1, "0123abcd")
+    assert not review.has_arrived(run, 1, "0123abce")

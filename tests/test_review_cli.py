@@ -17,9 +17,10 @@ from boxloop import review, review_cli, storage
 from boxloop.artifacts import Run
 from boxloop.child import INPUT_ERROR
 from boxloop.cli import main
+from boxloop.data.dataset import BOX_COLUMNS, build_table, to_parquet
 from boxloop.data.formats.annotation import Box
 from boxloop.oracle.answers import Decision
-from boxloop.review_export import FORMATS
+from boxloop.review_export import FORMATS, _file_name
 
 Captured = pytest.CaptureFixture[str]
 Edit = Callable[[Path], None]
@@ -471,3 +472,40 @@ def test_the_commands_of_the_documentation_work(
     for command in commands:
         arguments = shlex.split(command.replace("RUN", run.uri))
         assert main(arguments) == 0, command
+
+
+def test_the_same_import_does_not_override_a_later_decision(run: Run, folder: Path) -> None:
+    export(run, folder)
+    edit_first(folder)
+    assert bring_back(run, folder) == 0
+    review.record(run, 1, decision("a/sure.jpg", "reject", author="otto"))
+    assert bring_back(run, folder) == 0
+    assert decisions(run)["a/sure.jpg"][0] == "reject"
+
+
+def test_boxes_that_stand_beside_the_proposed_one_go_out_and_come_back(
+    run: Run, folder: Path
+) -> None:
+    other = Box("king", 5.0, 6.0, 15.0, 16.0)
+    row = {"image_id": "a/sure.jpg", "origin": "adopted", "round": 1, "weight": 1.0}
+    storage.write_bytes(
+        run.proposed_boxes(1), to_parquet(build_table([row | other._asdict()], BOX_COLUMNS))
+    )
+    export(run, folder)
+    edit_first(folder)
+    assert bring_back(run, folder) == 0
+    action, boxes = decisions(run)["a/sure.jpg"]
+    assert (action, len(boxes)) == ("correct", 2)
+    assert other in boxes
+
+
+def edit_first(folder: Path) -> None:
+    """Move the left edge of the first image's first box."""
+    path = folder / voc(NAMES[0])
+    text = path.read_text()
+    path.write_text(re.sub(r"<xmin>\d+</xmin>", "<xmin>9</xmin>", text, count=1))
+
+
+def test_long_names_of_any_script_fit_a_file_system() -> None:
+    name = _file_name(1, "あ" * 90 + ".jpg", "犬" * 90)
+    assert len(name.encode()) < 200

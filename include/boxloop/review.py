@@ -12,47 +12,26 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import replace
 from typing import Any
-
-import pandas as pd
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.data.dataset import from_parquet, is_in, read_dataset
 from boxloop.oracle.answers import (
     MAX_BYTES,
     SKIP,
     Decision,
-    Questions,
     build_answer,
     from_json,
     parse_answer,
     to_json,
 )
 from boxloop.oracle.decisions import standing
+from boxloop.review_queue import Review as Review
+from boxloop.review_queue import read_review as read_review
 
 _CLOSING = b"{}\n"
 _NAME = re.compile(r"(0\d{19})-[0-9a-f]{8}\.json", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Review:
-    """What a round asks."""
-
-    round_number: int
-    queue: pd.DataFrame
-    """QUEUE_COLUMNS, in the order that people get it."""
-    images: pd.DataFrame
-    """The rows of the images in the queue, with IMAGE_COLUMNS."""
-    class_names: list[str]
-    """In the order of the label map."""
-
-    @cached_property
-    def questions(self) -> Questions:
-        """What `parse_answer` holds an answer against."""
-        return Questions.of(self.queue, self.images, self.class_names, self.round_number)
 
 
 def reviewed_rounds(run: Run) -> list[int]:
@@ -63,20 +42,6 @@ def reviewed_rounds(run: Run) -> list[int]:
         rounds += [number] if storage.exists(run.queue(number)) else []
         number += 1
     return rounds
-
-
-def read_review(run: Run, round_number: int) -> Review:
-    """Return what a round asks.
-
-    Raises:
-        ValueError: if it has no review queue.
-    """
-    try:
-        data = storage.read_bytes(run.queue(round_number))
-    except FileNotFoundError as error:
-        problem = f"{run.uri}: round {round_number} has no review queue: nobody is asked"
-        raise ValueError(problem) from error
-    return _review(run, round_number, data)
 
 
 def read_decisions(run: Run, round_number: int) -> tuple[list[Decision], dict[str, str]]:
@@ -95,8 +60,19 @@ def read_decisions(run: Run, round_number: int) -> tuple[list[Decision], dict[st
     return _read_files(run, round_number)
 
 
-def record(run: Run, round_number: int, decision: Decision) -> str:
+def has_arrived(run: Run, round_number: int, token: str) -> bool:
+    """Whether a decision was recorded with this token."""
+    return any(name.endswith(f"-{token}.json") for name in _names(run.decisions(round_number)))
+
+
+def record(run: Run, round_number: int, decision: Decision, token: str | None = None) -> str:
     """Save a decision, and return the name of its file.
+
+    Args:
+        run: the run.
+        round_number: whose review it is.
+        decision: what to save.
+        token: 8 hexadecimal digits that name the decision, see `has_arrived`; by default random.
 
     Raises:
         ValueError: if the decision makes no sense, the round has no review queue, or its review
@@ -107,7 +83,7 @@ def record(run: Run, round_number: int, decision: Decision) -> str:
     if is_closed(run, round_number):
         raise ValueError(f"{run.uri}: the review of round {round_number} is closed")
     folder = run.decisions(round_number)
-    name = _next_name(_names(folder))
+    name = _next_name(_names(folder), token or secrets.token_hex(4))
     storage.write_bytes(f"{folder}/{name}", data)
     if is_closed(run, round_number) and not _was_taken(run, round_number, name):
         storage.delete(f"{folder}/{name}")
@@ -175,15 +151,6 @@ def progress(run: Run, round_number: int) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=4)
-def _review(run: Run, round_number: int, data: bytes) -> Review:
-    """Return a review; kept, since a page asks for it again with every decision."""
-    queue = from_parquet(data)
-    dataset = read_dataset(run.dataset(round_number))
-    images = dataset.images[is_in(dataset.images["image_id"], queue["image_id"])]
-    return Review(round_number, queue, images.reset_index(drop=True), dataset.class_names)
-
-
 def _read_files(run: Run, round_number: int) -> tuple[list[Decision], dict[str, str]]:
     questions = read_review(run, round_number).questions
     folder = run.decisions(round_number)
@@ -205,10 +172,10 @@ def _names(folder: str) -> list[str]:
     return list(storage.list_folder(folder).files)
 
 
-def _next_name(names: list[str]) -> str:
+def _next_name(names: list[str], token: str) -> str:
     """Return a name after all others, even if this machine's clock is behind."""
     newest = max((int(found[1]) for name in names if (found := _NAME.fullmatch(name))), default=0)
-    return f"{max(time.time_ns(), newest + 1):020d}-{secrets.token_hex(4)}.json"
+    return f"{max(time.time_ns(), newest + 1):020d}-{token}.json"
 
 
 def _snapshot(run: Run, round_number: int) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ MANIFEST = "manifest.json"
 OUR_FILES = (MANIFEST, "classes.txt", "labels.json", "labels.xml")
 IMAGES = "images"
 _SERVED = f"/data/local-files/?d={IMAGES}"  # Label Studio's, below its LOCAL_FILES_DOCUMENT_ROOT
-_LONGEST = 80  # characters of a name, of an image and of a label
+_LONGEST = 80  # bytes of a name, of an image and of a label
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Manifest:
     """sha256 of the queue that it was exported from."""
     images: Mapping[str, str]
     """Name of the exported file -> image_id."""
+    imported: Mapping[str, str]
+    """image_id -> digest of what was imported of it last."""
 
 
 def export_review(
@@ -102,21 +104,27 @@ def read_open_review(run: Run, round_number: int) -> Review:
 
 
 def exported_boxes(question: Question, kind: str) -> tuple[Box, ...]:
-    """Return the proposed box as a tool keeps it that is opened and closed, none if none is shown.
+    """Return `shown_boxes` as a tool keeps them that is opened and closed.
 
     labelImg saves whole pixels, CVAT two decimals.
     """
-    box = question.proposed
-    if box is None:
-        return ()
+    return tuple(_as_kept(box, question, kind) for box in shown_boxes(question))
+
+
+def shown_boxes(question: Question) -> tuple[Box, ...]:
+    """Return the proposed box, if there is one, and after it the others that stand."""
+    return (*filter(None, [question.proposed]), *question.others)
+
+
+def _as_kept(box: Box, question: Question, kind: str) -> Box:
     if kind == CVAT:
         xmin, ymin, xmax, ymax = (round(edge, 2) for edge in box.xyxy)
-        return (Box(box.class_name, xmin, ymin, xmax, ymax),)
-    if kind == VOC:
+    elif kind == VOC:
         xmin, xmax = _whole(box.xmin, box.xmax, question.width)
         ymin, ymax = _whole(box.ymin, box.ymax, question.height)
-        return (Box(box.class_name, xmin, ymin, xmax, ymax),)
-    return (box,)
+    else:
+        return box
+    return Box(box.class_name, xmin, ymin, xmax, ymax)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -129,7 +137,8 @@ def read_manifest(folder: Path) -> Manifest:
     where = f"{folder}/{MANIFEST}"
     try:
         value = storage.read_json(where)
-        manifest = Manifest(value["round"], value["format"], value["queue"], value["images"])
+        known = value["round"], value["format"], value["queue"], value["images"]
+        manifest = Manifest(*known, dict(value.get("imported", {})))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{where} is missing: `boxloop review export` writes it") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -151,8 +160,12 @@ def _file_name(number: int, image_id: str, image_label: object) -> str:
     """Return a name that is one file's alone, whatever folder the image is in."""
     path = PurePosixPath(image_id)
     label = image_label if isinstance(image_label, str) else "unlabelled"
-    parts = (re.sub(r"[^\w.-]", "_", part)[:_LONGEST] for part in (label, path.stem))
+    parts = (_cut(re.sub(r"[^\w.-]", "_", part)) for part in (label, path.stem))
     return "_".join([f"{number:05d}", *parts]) + path.suffix.lower()
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_LONGEST].decode(errors="ignore")
 
 
 def _write_image(folder: Path, name: str, uri: str, with_links: bool) -> str:

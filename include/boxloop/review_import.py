@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,11 +21,13 @@ from boxloop.oracle.answers import ACCEPT, CORRECT, REJECT, Decision, Question
 from boxloop.review import Review, read_decisions, record
 from boxloop.review_export import (
     IMAGES,
+    MANIFEST,
     OUR_FILES,
     Manifest,
     exported_boxes,
     read_manifest,
     read_open_review,
+    shown_boxes,
 )
 
 _ROUNDING = 0.02  # pixels that a tool may be off with a box that nobody touched
@@ -73,15 +76,17 @@ def import_review(
         raise ValueError(f"{folder} {problem}: export it again")
     imported = Imported()
     said = _read_answers(folder, manifest, review, imported.set_aside)
-    newest = _newest_of(author, run, round_number)
+    newest, known = _newest_of(author, run, round_number), dict(manifest.imported)
     for image_id in sorted(said):
         decision = _decide(image_id, said[image_id], author, review, accept_unchanged)
         if decision is None:
             imported.unchanged += 1
-        elif _is_same(decision, newest.get(image_id)):
+        elif _digest(decision) == known.get(image_id) or _is_same(decision, newest.get(image_id)):
             imported.known += 1
-        else:
-            _record(run, decision, imported)
+        elif _record(run, decision, imported):
+            known[image_id] = _digest(decision)
+    where = f"{folder}/{MANIFEST}"
+    storage.write_json(where, {**storage.read_json(where), "imported": known})
     return imported
 
 
@@ -168,7 +173,7 @@ def _changed_boxes(
     is_same = [any(_is_close(box, ours) for ours in exported) for box in boxes]
     if len(boxes) == len(exported) and all(is_same):
         return None
-    meant = (_as_proposed(box, exported, question.proposed) for box in boxes)
+    meant = (_as_shown(box, exported, shown_boxes(question)) for box in boxes)
     return tuple(sorted(box._replace(difficult=False) for box in meant))
 
 
@@ -180,11 +185,12 @@ def _is_there(box: Box, other: Box) -> bool:
     return all(abs(a - b) <= _ROUNDING for a, b in zip(box.xyxy, other.xyxy, strict=True))
 
 
-def _as_proposed(box: Box, exported: Sequence[Box], proposed: Box | None) -> Box:
+def _as_shown(box: Box, exported: Sequence[Box], shown: Sequence[Box]) -> Box:
     """Return a box that was not moved with its own edges, which the tool has rounded."""
-    if proposed is None or not any(_is_there(box, ours) for ours in exported):
-        return box
-    return proposed._replace(class_name=box.class_name)
+    for ours, own in zip(exported, shown, strict=True):
+        if _is_there(box, ours):
+            return own._replace(class_name=box.class_name)
+    return box
 
 
 def _decide(
@@ -217,10 +223,16 @@ def _is_same(decision: Decision, other: Decision | None) -> bool:
     )
 
 
-def _record(run: Run, decision: Decision, imported: Imported) -> None:
+def _digest(decision: Decision) -> str:
+    said = decision.author, decision.action, sorted(decision.boxes)
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
+def _record(run: Run, decision: Decision, imported: Imported) -> bool:
     try:
         record(run, decision.round, decision)
     except ValueError as error:
         imported.set_aside[decision.image_id] = str(error)
-    else:
-        imported.recorded[decision.action] += 1
+        return False
+    imported.recorded[decision.action] += 1
+    return True

@@ -221,6 +221,27 @@ def test_undo_takes_back_what_stands(actions: list[str], left: str | None) -> No
     assert [one.action for one in standing(made)] == ([left] if left else []) + ["skip"]
 
 
+def test_a_skip_never_covers_another_persons_answer() -> None:
+    answered = named(1, "a", "reject")
+    assert standing([answered, replace(named(2, "a", "skip"), author="ben")]) == [answered]
+    skipped = named(2, "a", "skip")  # one's own answer may be passed over again
+    assert standing([answered, skipped]) == [skipped]
+    late = replace(named(2, "a", "skip"), author="ben")
+    assert standing([answered, late, named(3, "a", "undo")]) == []
+
+
+def test_a_question_to_draw_proposes_nothing_and_others_stand() -> None:
+    queue = queue_table()
+    queue["action"] = "draw"
+    images = pd.DataFrame({"image_id": queue["image_id"], "width": 99, "height": 99})
+    stands = {"a/sure.jpg": [SURE, OTHER]}
+    asked = Questions.of(queue, images, CLASSES, 1, stands).images["a/sure.jpg"]
+    assert (asked.proposed, asked.others) == (None, (OTHER,))
+    queue["action"] = "verify"
+    asked = Questions.of(queue, images, CLASSES, 1, stands).images["a/sure.jpg"]
+    assert (asked.proposed, asked.others) == (SURE, (OTHER,))
+
+
 def test_reviewed_boxes_say_who_and_how() -> None:
     table = reviewed_boxes(
         [

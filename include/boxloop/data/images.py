@@ -113,6 +113,17 @@ def to_rgb(data: bytes, *, upright: bool = False) -> bytes:
 
 def to_png(data: bytes, *, upright: bool = False) -> bytes:
     """Return the first picture of a file as `to_rgb` does, but of any format."""
+    buffer = io.BytesIO()
+    decode_rgb(data, upright=upright).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def decode_rgb(data: bytes, *, upright: bool = False) -> Image.Image:
+    """Return the first picture of a file in RGB of 8 bits, as `to_png` writes it.
+
+    Raises:
+        ValueError: if it cannot be decoded.
+    """
     image = open_image(data)
     try:
         rgb = _eight_bits(_decode(image, data)).convert("RGB")
@@ -121,9 +132,7 @@ def to_png(data: bytes, *, upright: bool = False) -> bytes:
     except Exception as error:
         raise ValueError(_DAMAGED.format(error)) from error
     rgb.info.clear()
-    buffer = io.BytesIO()
-    rgb.save(buffer, "PNG")
-    return buffer.getvalue()
+    return rgb
 
 
 def open_image(data: bytes) -> Image.Image:

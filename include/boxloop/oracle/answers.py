@@ -6,7 +6,7 @@
 
 - accept: the proposed box is right; `boxes` is that box.
 - correct: `boxes` are all the boxes in the image, as the person drew them.
-- reject: the proposed box is wrong, and the image stays without one.
+- reject: the proposed box is wrong; other boxes that stand in the image are not touched.
 - skip: not now; nothing follows.
 - undo: takes back the newest decision on the image that still stands.
 """
@@ -61,8 +61,11 @@ class Question:
     action: str
     """verify or draw."""
     proposed: Box | None
+    """The box to verify; None where one is to be drawn."""
     width: int
     height: int
+    others: tuple[Box, ...] = ()
+    """Further boxes that stand in the image: `accept` and `reject` leave them as they are."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,21 @@ class Questions:
         images: pd.DataFrame,
         class_names: Collection[str],
         round_number: int,
+        standing: Mapping[str, Collection[Box]] | None = None,
     ) -> Questions:
-        """Return the questions of a queue; an image that vanished from `images` is not asked."""
+        """Return the questions of a queue; an image that vanished from `images` is not asked.
+
+        `standing` has the boxes that stand in an image; by default there are none.
+        """
         sizes = images[["image_id", "width", "height"]].drop_duplicates("image_id")
         asked = queue.merge(sizes, on="image_id").astype(object)
         columns = ["image_id", "action", "width", "height", "class_name", *XYXY]
-        found = {
-            image_id: Question(action, _proposed(box), int(width), int(height))
-            for image_id, action, width, height, *box in asked[columns].itertuples(index=False)
-        }
+        found: dict[str, Question] = {}
+        for image_id, action, width, height, *edges in asked[columns].itertuples(index=False):
+            box = _proposed(edges)
+            others = tuple(one for one in (standing or {}).get(image_id, ()) if one != box)
+            shown = None if action == DRAW else box
+            found[image_id] = Question(action, shown, int(width), int(height), others)
         return cls(round_number, frozenset(class_names), found)
 
 

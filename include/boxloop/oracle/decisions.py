@@ -70,6 +70,8 @@ def parse_decision(
 def standing(decisions: Iterable[Decision]) -> list[Decision]:
     """Return the decision that counts of each image: the newest that was not taken back.
 
+    A skip does not count against another person's answer.
+
     Args:
         decisions: in any order; the names of their files tell when they came. Those without a
             name come as they are given.
@@ -80,11 +82,17 @@ def standing(decisions: Iterable[Decision]) -> list[Decision]:
     stacks: dict[str, list[Decision]] = {}
     for decision in sorted(decisions, key=lambda one: one.name):
         stack = stacks.setdefault(decision.image_id, [])
-        if decision.action != UNDO:
+        if decision.action == UNDO:
+            stack[-1:] = []
+        elif not _is_passed_over(decision, stack):
             stack.append(decision)
-        elif stack:
-            stack.pop()
     return [stacks[image_id][-1] for image_id in sorted(stacks) if stacks[image_id]]
+
+
+def _is_passed_over(decision: Decision, stack: list[Decision]) -> bool:
+    """Whether somebody skips what another person has answered: the answer stands."""
+    is_answered = bool(stack) and stack[-1].action != SKIP
+    return decision.action == SKIP and is_answered and stack[-1].author != decision.author
 
 
 def median_seconds(standing: Iterable[Decision]) -> dict[str, float]:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+import json
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import FastAPI, HTTPException, Query, Request, Response, status
-from fastapi.responses import FileResponse
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from boxloop import review
+from boxloop.oracle.answers import MAX_BYTES
 from boxloop_airflow.review import pictures, state
-from boxloop_airflow.review.rights import FROM_THIS_SITE, MAY_DECIDE, MAY_READ, may_decide
-from boxloop_airflow.review.runs import asked_rounds, find_round
+from boxloop_airflow.review.rights import (
+    FROM_ITS_AUTHOR,
+    FROM_THIS_SITE,
+    MAY_DECIDE,
+    MAY_READ,
+    may_decide,
+)
+from boxloop_airflow.review.runs import Round, asked_rounds, find_round, is_elsewhere
 
 PAGE = Path(__file__).parent / "page"
 FILES = {path.name: path for path in PAGE.iterdir() if path.suffix in (".css", ".js")}
@@ -28,6 +39,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_RECORDING = threading.Lock()  # an answer that comes from two tabs at once is saved once
+_DECODERS = CapacityLimiter(2)
+"""Threads apart from Airflow's own; a decoded image may take hundreds of megabytes."""
 RUN = "/dags/{dag_id}/runs/{run_id}"
 ROUND = f"{RUN}/rounds/{{number}}"
 
@@ -55,8 +69,10 @@ class Answer(BaseModel):
     action: Literal["accept", "reject", "correct", "skip", "undo"]
     boxes: list[BoxGiven] = Field(default=[], max_length=500)
     seconds: float
-    is_repeat: bool = False
-    """It may have arrived before."""
+    token: str = Field(pattern=r"^[0-9a-f]{8}$")
+    """Names the answer: sent again, it is known by it."""
+    queue: str = Field(max_length=64)
+    """Digest of the queue that the answer is for."""
 
 
 @app.middleware("http")
@@ -68,6 +84,33 @@ async def add_headers(
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+@app.middleware("http")
+async def limit_bodies(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """Refuse a body that is too large, or of no stated size, before it is read."""
+    length = request.headers.get("content-length", "")
+    if request.method == "POST" and not (length.isdecimal() and int(length) <= MAX_BYTES):
+        problem = {"detail": f"the limit is {MAX_BYTES} bytes, and Content-Length must be stated"}
+        return JSONResponse(problem, status.HTTP_413_CONTENT_TOO_LARGE)
+    return await call_next(request)
+
+
+@app.exception_handler(RequestValidationError)
+def tell_invalid(request: Request, error: RequestValidationError) -> Response:
+    """Say what is wrong, but not repeat what was sent: it may not be JSON."""
+    found = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    text = json.dumps({"detail": "; ".join(found)})  # in ASCII, whatever a name is made of
+    return Response(text, status.HTTP_422_UNPROCESSABLE_CONTENT, media_type="application/json")
+
+
+@app.exception_handler(UnicodeEncodeError)
+def tell_no_text(request: Request, error: UnicodeEncodeError) -> Response:
+    """Refuse names that are no text: half of a pair of surrogates."""
+    problem = {"detail": "there is a character that is none"}
+    return JSONResponse(problem, status.HTTP_422_UNPROCESSABLE_CONTENT)
 
 
 @app.get("/static/{name}")
@@ -99,6 +142,7 @@ def rounds(dag_id: str, run_id: str, user: GetUserDep, session: SessionDep) -> d
         "rounds": asked,
         "author": str(user.get_name()),
         "may_decide": may_decide(user, dag_id),
+        "is_elsewhere": is_elsewhere(session, dag_id, run_id),
     }
 
 
@@ -114,39 +158,41 @@ def decisions(dag_id: str, run_id: str, number: int, session: SessionDep) -> dic
     return state.describe_decisions(find_round(session, dag_id, run_id, number))
 
 
-@app.post(f"{ROUND}/decisions", dependencies=[FROM_THIS_SITE, MAY_READ, MAY_DECIDE])
+@app.post(
+    f"{ROUND}/decisions", dependencies=[FROM_THIS_SITE, MAY_READ, MAY_DECIDE, FROM_ITS_AUTHOR]
+)
 def decide(
     dag_id: str, run_id: str, number: int, answer: Answer, user: GetUserDep, session: SessionDep
 ) -> dict[str, Any]:
     """Save a decision of the user who is logged in."""
     found = find_round(session, dag_id, run_id, number)
-    said = answer.model_dump(exclude={"is_repeat"})
-    try:
-        decision = state.build_decision(found, said, str(user.get_name()))
-    except ValueError as error:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from error
-    if not (answer.is_repeat and state.is_recorded(found, decision)):
-        try:
-            review.record(found.run, number, decision)
-        except ValueError as error:
-            raise HTTPException(status.HTTP_409_CONFLICT, _closed(number)) from error
-    return {"progress": review.progress(found.run, number)}
+    with _RECORDING:
+        if not review.has_arrived(found.run, number, answer.token):
+            _record(found, answer, str(user.get_name()))
+    return state.describe_decisions(found)
 
 
-@app.get(f"{ROUND}/image", dependencies=[MAY_READ])
-def image(
+def asked_image(
     dag_id: str,
     run_id: str,
     number: int,
     image_id: Annotated[str, Query(max_length=4096)],
-    size: Literal["view", "crop"],
-    request: Request,
     session: SessionDep,
-) -> Response:
-    """Return an image of the queue, or the crop around its proposed box, as a small JPEG."""
+) -> Mapping[str, Any]:
+    """Return an image of the queue; 404 where it is not in it."""
     found = state.find_image(find_round(session, dag_id, run_id, number), image_id)
     if found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "this image is not in the queue")
+    return found
+
+
+@app.get(f"{ROUND}/image", dependencies=[MAY_READ])
+async def image(
+    found: Annotated[Mapping[str, Any], Depends(asked_image)],
+    size: Literal["view", "crop"],
+    request: Request,
+) -> Response:
+    """Return an image of the queue, or the crop around its proposed box, as a small JPEG."""
     region, side = _region(found, size), pictures.CROP_SIDE
     if size == "view":
         side = pictures.VIEW_SIDE
@@ -157,16 +203,35 @@ def image(
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     try:
-        return Response(pictures.read_jpeg(*key), media_type="image/jpeg", headers=headers)
+        data = await to_thread.run_sync(pictures.read_jpeg, *key, limiter=_DECODERS)
     except ValueError as error:
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from error
+    return Response(data, media_type="image/jpeg", headers=headers)
 
 
 def _region(found: Any, size: str) -> pictures.Edges | None:
     if size == "view" or found["box"] is None:
         return None
-    box = tuple(found["box"].values())
-    return pictures.around(box, found["width"], found["height"])
+    return pictures.around(found["box"], found["width"], found["height"])
+
+
+def _record(found: Round, answer: Answer, author: str) -> None:
+    """Save an answer, or raise the HTTPException that says why not."""
+    if answer.queue != review.read_review(found.run, found.number).digest:
+        problem = "other boxes are proposed by now; reload the page"
+        raise HTTPException(status.HTTP_409_CONFLICT, problem)
+    said = answer.model_dump(exclude={"token", "queue"})
+    try:
+        decision = state.build_decision(found, said, author)
+    except ValueError as error:
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from error
+    if answer.action == "undo" and (other := state.who_else_stands(found, decision)):
+        problem = f"{other} has decided since; what stands is not yours to take back"
+        raise HTTPException(status.HTTP_409_CONFLICT, problem)
+    try:
+        review.record(found.run, found.number, decision, answer.token)
+    except ValueError as error:
+        raise HTTPException(status.HTTP_409_CONFLICT, _closed(found.number)) from error
 
 
 def _closed(number: int) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import threading
 from functools import lru_cache
 
 from PIL import Image
 
 from boxloop import storage
-from boxloop.data.images import open_image, to_png
+from boxloop.data.images import decode_rgb, open_image
 
 VIEW_SIDE = 1280  # pixels, at the most
 CROP_SIDE = 240
@@ -17,7 +16,7 @@ MARGIN = 0.35
 """Of a crop around its box, in sides of the box."""
 _QUALITY = 85
 _LARGEST_FILE = 2**27  # bytes
-_TURNS = threading.BoundedSemaphore(2)  # a decoded image may take hundreds of megabytes
+_MOST_PIXELS = 40_000_000  # but of a JPEG, which is decoded at a fraction of its size
 
 Edges = tuple[float, float, float, float]
 
@@ -36,13 +35,12 @@ def read_jpeg(uri: str, digest: str, region: Edges | None, side: int) -> bytes:
         ValueError: if it is no image, damaged, too large, or not there any more.
     """
     try:
-        data = storage.read_bytes(uri)
-    except OSError as error:
-        raise ValueError(f"the image cannot be read ({type(error).__name__})") from error
+        data = storage.read_start(uri, _LARGEST_FILE + 1)
+    except Exception as error:  # a bucket has errors of its own; none tells what lies there
+        raise ValueError("the image cannot be read") from error
     if len(data) > _LARGEST_FILE:
-        raise ValueError(f"the file has {len(data)} bytes, the limit is {_LARGEST_FILE}")
-    with _TURNS:
-        return _to_jpeg(data, region, side)
+        raise ValueError(f"the file has more than {_LARGEST_FILE} bytes")
+    return _to_jpeg(data, region, side)
 
 
 def around(box: Edges, width: int, height: int) -> Edges:
@@ -68,11 +66,15 @@ def _to_jpeg(data: bytes, region: Edges | None, side: int) -> bytes:
 def _shrink(data: bytes, region: Edges | None, side: int) -> Image.Image:
     image = open_image(data)
     if image.format not in ("JPEG", "MPO"):
-        image = open_image(to_png(data))
+        if image.width * image.height > _MOST_PIXELS:
+            shape = f"{image.width} x {image.height}"
+            raise ValueError(f"{shape} pixels are too many, the limit is {_MOST_PIXELS}")
+        image = decode_rgb(data)
     xmin, ymin, xmax, ymax = region or (0, 0, *image.size)
     scale = min(side / max(xmax - xmin, ymax - ymin, 1), 1)
     width, height = image.size
-    image.draft("RGB", (round(width * scale), round(height * scale)))  # a large JPEG, faster
+    # a large JPEG, faster; of others it does nothing
+    image.draft("RGB", (round(width * scale), round(height * scale)))
     part = (
         xmin * image.width / width,
         ymin * image.height / height,

@@ -6,11 +6,12 @@ Airflow does not guard an application of a plugin: each route here names what it
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.configuration import conf
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request, status
 
@@ -39,11 +40,25 @@ def check_sender(request: Request) -> None:
         raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "decisions are sent as JSON")
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None and origin is not None:  # plain HTTP, or an old browser
-        is_ours = urlsplit(origin).netloc == request.headers.get("host")
+        public = urlsplit(conf.get("api", "base_url", fallback="") or "").netloc
+        # a proxy may tell another host than the browser's
+        is_ours = urlsplit(origin).netloc in {request.headers.get("host"), public} - {"", None}
     else:
         is_ours = site in (None, "same-origin")  # None: no browser
     if not is_ours:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "decisions come from the review page only")
 
 
+def check_author(user: GetUserDep, request: Request) -> None:
+    """Refuse an answer that was given before somebody else logged in; it is not theirs.
+
+    Not 409, which is final: the page keeps the answer until its author is back.
+    """
+    given_by = request.headers.get("x-boxloop-author")
+    if given_by is not None and unquote(given_by) != str(user.get_name()):
+        problem = f"{unquote(given_by)} gave this answer, but {user.get_name()} is logged in now"
+        raise HTTPException(status.HTTP_412_PRECONDITION_FAILED, problem)
+
+
+FROM_ITS_AUTHOR = Depends(check_author)
 FROM_THIS_SITE = Depends(check_sender)

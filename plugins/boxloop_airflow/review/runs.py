@@ -1,7 +1,12 @@
-"""Where the rounds of a DAG run lie: as its first task has said, never as a client says."""
+"""Where the rounds of a DAG run lie: as its first task has said, never as a client says.
+
+Who triggers a run chooses its artifact root. So only runs below a root that this server was told
+of are served, and of their images only those below the location of the run's data.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 from airflow.models.xcom import XComModel
@@ -10,8 +15,11 @@ from sqlalchemy.orm import Session
 
 from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.experiment import default_root
 
 PLAN_TASK = "plan_rounds"
+ROOTS = "BOXLOOP_REVIEW_ROOTS"
+"""Environment variable: further artifact roots that are served, with spaces between them."""
 
 
 class Round(NamedTuple):
@@ -25,7 +33,7 @@ class Round(NamedTuple):
 
 def asked_rounds(session: Session, dag_id: str, run_id: str) -> list[Round]:
     """Return the rounds of a DAG run that people are asked about."""
-    rounds = _rounds(session, dag_id, run_id)
+    rounds = _served(session, dag_id, run_id)
     return [each for each in rounds if storage.exists(each.run.queue(each.number))]
 
 
@@ -35,10 +43,29 @@ def find_round(session: Session, dag_id: str, run_id: str, number: int) -> Round
     Raises:
         HTTPException: 404, if the run has no such round, or nobody is asked in it.
     """
-    for each in _rounds(session, dag_id, run_id):
+    for each in _served(session, dag_id, run_id):
         if each.number == number and storage.exists(each.run.queue(number)):
             return each
     raise HTTPException(status.HTTP_404_NOT_FOUND, f"round {number} of {run_id} has no review")
+
+
+def is_elsewhere(session: Session, dag_id: str, run_id: str) -> bool:
+    """Whether a run lies where this server does not look."""
+    return _rounds(session, dag_id, run_id) != _served(session, dag_id, run_id)
+
+
+def is_below(uri: str, folder_uri: str) -> bool:
+    """Whether an object lies in a folder, whatever links lead to it or dots are in its path."""
+    where = storage.absolute(uri)
+    if storage.is_remote(where) and not {".", ".."}.isdisjoint(where.split("/")):
+        return False
+    return where.startswith(storage.absolute(folder_uri).rstrip("/") + "/")
+
+
+def _served(session: Session, dag_id: str, run_id: str) -> list[Round]:
+    roots = [default_root(), *os.environ.get(ROOTS, "").split()]
+    rounds = _rounds(session, dag_id, run_id)
+    return [each for each in rounds if any(is_below(each.run.uri, root) for root in roots)]
 
 
 def _rounds(session: Session, dag_id: str, run_id: str) -> list[Round]:

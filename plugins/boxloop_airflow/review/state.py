@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from boxloop import review
+from boxloop.artifacts import Run
 from boxloop.data.dataset import XYXY
-from boxloop.oracle.answers import Decision, parse_answer, to_json
+from boxloop.data.formats.annotation import Box
+from boxloop.experiment import read_experiment
+from boxloop.oracle.answers import Decision, Question, parse_answer, to_json
 from boxloop.oracle.decisions import standing
-from boxloop_airflow.review.runs import Round
+from boxloop_airflow.review.runs import Round, is_below
 
 _SHOWN = ("image_id", "image_label", "class_name", "score", "p_right", "action", "reason")
 
@@ -21,9 +25,13 @@ _SHOWN = ("image_id", "image_label", "class_name", "score", "p_right", "action",
 def describe_queue(round_: Round) -> dict[str, Any]:
     """Return what a round asks, in the order in which people get it."""
     asked = review.read_review(round_.run, round_.number)
-    sizes = asked.images[["image_id", "width", "height"]]
-    rows = asked.queue.merge(sizes, on="image_id").to_dict("records")
-    return {"class_names": asked.class_names, "items": [_item(row) for row in rows]}
+    questions = asked.questions.images
+    rows = [row for row in asked.queue.to_dict("records") if row["image_id"] in questions]
+    return {
+        "digest": asked.digest,
+        "class_names": asked.class_names,
+        "items": [_item(row, questions[row["image_id"]]) for row in rows],
+    }
 
 
 def describe_decisions(round_: Round) -> dict[str, Any]:
@@ -39,12 +47,19 @@ def find_image(round_: Round, image_id: str) -> Mapping[str, Any] | None:
     """Return an image of the queue with its proposed box, None where it is not in the queue."""
     asked = review.read_review(round_.run, round_.number)
     images = asked.images[asked.images["image_id"] == image_id]
-    proposed = asked.queue[asked.queue["image_id"] == image_id]
-    if not len(images) or not len(proposed):
+    question = asked.questions.images.get(image_id)
+    if not len(images) or question is None:
         return None
-    facts = ("uri", "sha256", "width", "height")
-    image = images.iloc[0]
-    return {**{name: image[name] for name in facts}, "box": _box(proposed.iloc[0].to_dict())}
+    facts = {name: images.iloc[0][name] for name in ("uri", "sha256", "width", "height")}
+    if not is_below(str(facts["uri"]), _data_uri(round_.run, asked.digest)):
+        return None
+    return {**facts, "box": question.proposed and question.proposed.xyxy}
+
+
+@lru_cache(maxsize=64)
+def _data_uri(run: Run, digest: str) -> str:
+    """Return where the data of a run lie; kept for a queue, whose digest is given."""
+    return str(read_experiment(run.experiment).data.uri)
 
 
 def build_decision(round_: Round, answer: Mapping[str, Any], author: str) -> Decision:
@@ -64,28 +79,25 @@ def build_decision(round_: Round, answer: Mapping[str, Any], author: str) -> Dec
     return parse_answer(json.dumps(said).encode(), asked.questions)
 
 
-def is_recorded(round_: Round, decision: Decision) -> bool:
-    """Whether the newest decision on the image is this one: its answer got lost on the way back."""
+def who_else_stands(round_: Round, decision: Decision) -> str | None:
+    """Return whose decision an undo would take back, if it is somebody else's."""
     found, _ = review.read_decisions(round_.run, round_.number)
-    newest = max(
-        (one for one in found if one.image_id == decision.image_id),
-        key=lambda one: one.name,
-        default=None,
-    )
-    return newest is not None and _said(newest) == _said(decision)
+    for one in standing(found):
+        if one.image_id == decision.image_id and one.author != decision.author:
+            return one.author
+    return None
 
 
-def _said(decision: Decision) -> dict[str, Any]:
-    unlike = ("decided_at", "name")
-    return {key: value for key, value in to_json(decision).items() if key not in unlike}
-
-
-def _item(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _item(row: Mapping[Any, Any], question: Question) -> dict[str, Any]:
     shown = {name: None if pd.isna(row[name]) else row[name] for name in _SHOWN}
-    return {**shown, "width": int(row["width"]), "height": int(row["height"]), "box": _box(row)}
+    return {
+        **shown,
+        "width": question.width,
+        "height": question.height,
+        "box": question.proposed and _edges(question.proposed),
+        "others": [{"class_name": box.class_name, **_edges(box)} for box in question.others],
+    }
 
 
-def _box(row: Mapping[Any, Any]) -> dict[str, float] | None:
-    if any(pd.isna(row[name]) for name in ("class_name", *XYXY)):
-        return None
-    return {edge: float(row[edge]) for edge in XYXY}
+def _edges(box: Box) -> dict[str, float]:
+    return dict(zip(XYXY, box.xyxy, strict=True))

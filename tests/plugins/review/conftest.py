@@ -50,7 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    specs = json.dumps([{"run_uri": run.uri, "round_number": number} for number in (1, 2)])
+    specs = json.dumps([{"run_uri": run.uri, "round_number": number} for number in (2, 1)])
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.plugins.review.serve", str(port), specs],
         cwd=PROJECT,
@@ -82,6 +82,7 @@ def _environment(home: Path) -> dict[str, str]:
     users = ",".join(f"{name}:{role}" for name, role in USERS.items())
     return os.environ | {
         "AIRFLOW_HOME": str(home),
+        "BOXLOOP_ROOT": str(home.parent),
         "AIRFLOW__API_AUTH__JWT_SECRET": "s" * 64,
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),

@@ -1,15 +1,19 @@
 """The routes, in Airflow's own server, with its own login and its own rights."""
 
 import io
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 from tests.plugins.review.conftest import POOL, Site, decisions
+from tests.plugins.review.runs import CROWDED, OTHERS
 
 from boxloop import review, storage
-from boxloop.data.dataset import read_dataset
+from boxloop.data.dataset import from_parquet, read_dataset, to_parquet
 
 pytestmark = pytest.mark.slow
 READ = ["", "/rounds", "/rounds/1/queue", "/rounds/1/decisions", "/rounds/1/image?{first}"]
@@ -25,6 +29,8 @@ def ask(site: Site, path: str, user: str | None = "uma", **headers: str) -> http
 
 
 def tell(site: Site, answer: Any, user: str | None = "uma", **headers: str) -> httpx.Response:
+    digest = storage.digest(site.run.queue(1))
+    answer = {"token": secrets.token_hex(4), "queue": digest, **answer}
     headers |= {"Authorization": f"Bearer {site.login(user)}"} if user else {}
     url = f"{site.url}{site.page}/rounds/1/decisions"
     return httpx.post(url, json=answer, headers=headers, trust_env=False, timeout=30)
@@ -73,11 +79,11 @@ def test_deciding_takes_the_right_to_answer_waiting_tasks(
 
 
 def test_the_page_knows_who_looks_and_what_they_may_do(site: Site) -> None:
-    rounds = [{"number": 1, "map_index": 0, "is_closed": False}]  # 2 has no queue
+    rounds = [{"number": 1, "map_index": 1, "is_closed": False}]  # 2 has no queue
     said = [ask(site, "/rounds", user).json() for user in ("uma", "vic")]
     assert said == [
-        {"rounds": rounds, "author": "uma", "may_decide": True},
-        {"rounds": rounds, "author": "vic", "may_decide": False},
+        {"rounds": rounds, "author": "uma", "may_decide": True, "is_elsewhere": False},
+        {"rounds": rounds, "author": "vic", "may_decide": False, "is_elsewhere": False},
     ]
 
 
@@ -174,11 +180,112 @@ def test_a_form_of_another_site_cannot_decide(fresh: Site) -> None:
 
 
 def test_an_answer_that_is_sent_again_counts_once(fresh: Site) -> None:
-    for is_repeat in (False, True, True):
-        assert tell(fresh, {**SKIP, "is_repeat": is_repeat}).status_code == 200
+    for token in ("0000000a", "0000000a", "0000000b"):
+        assert tell(fresh, {**SKIP, "token": token}).status_code == 200
+    assert len(decisions(fresh.run)) == 2
+    undo = {**SKIP, "action": "undo", "token": "0000000c"}
+    assert tell(fresh, undo).status_code == 200
+    tell(fresh, {**SKIP, "action": "reject"}, "anna")
+    assert tell(fresh, undo).status_code == 200  # it arrived before anna's
+    assert [one["action"] for one in decisions(fresh.run)] == ["skip", "skip", "undo", "reject"]
+
+
+def test_an_answer_that_comes_twice_at_once_counts_once(fresh: Site) -> None:
+    answer = {**SKIP, "token": "0000000d"}
+    with ThreadPoolExecutor(4) as pool:
+        assert [one.status_code for one in pool.map(tell, [fresh] * 4, [answer] * 4)] == [200] * 4
     assert len(decisions(fresh.run)) == 1
-    assert tell(fresh, {**SKIP, "seconds": 2.5, "is_repeat": True}).status_code == 200
-    assert len(decisions(fresh.run)) == 2  # another answer, that had not arrived
+
+
+def test_nobody_takes_back_what_another_decided(fresh: Site) -> None:
+    tell(fresh, {**SKIP, "action": "reject"})
+    answer = tell(fresh, {**SKIP, "action": "undo"}, "anna")
+    assert (answer.status_code, "uma has decided" in answer.json()["detail"]) == (409, True)
+    assert len(decisions(fresh.run)) == 1
+
+
+def test_an_answer_to_another_queue_is_refused(fresh: Site) -> None:
+    answer = tell(fresh, {**SKIP, "queue": "0" * 64})
+    assert (answer.status_code, "other boxes are proposed" in answer.json()["detail"]) == (
+        409,
+        True,
+    )
+    assert ask(fresh, "/rounds/1/queue").json()["digest"] == storage.digest(fresh.run.queue(1))
+    assert decisions(fresh.run) == []
+
+
+def test_an_answer_waits_for_the_login_of_its_author(fresh: Site) -> None:
+    assert tell(fresh, SKIP, "anna", **{"X-Boxloop-Author": "uma"}).status_code == 412
+    assert decisions(fresh.run) == []
+    assert tell(fresh, SKIP, "uma", **{"X-Boxloop-Author": "uma"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(b" " * (2**20 + 1), 413, id="too large"),
+        pytest.param([b"{}"], 413, id="no length"),
+        pytest.param(b"{}", 401, id="small"),
+    ],
+)
+def test_a_body_is_measured_before_it_is_read(site: Site, body: Any, status: int) -> None:
+    url = f"{site.url}{site.page}/rounds/1/decisions"
+    content = iter(body) if isinstance(body, list) else body
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(url, content=content, headers=headers, trust_env=False)
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("extra", ['"x": NaN', '"x": "\\ud800"', '"\\ud800": 1'])
+def test_what_cannot_be_repeated_as_json_is_refused_all_the_same(fresh: Site, extra: str) -> None:
+    url = f"{fresh.url}{fresh.page}/rounds/1/decisions"
+    headers = {
+        "Authorization": f"Bearer {fresh.login('uma')}",
+        "Content-Type": "application/json",
+    }
+    body = f'{{"image_id": "{FIRST}", "action": "skip", "seconds": 1, {extra}}}'
+    answer = httpx.post(url, content=body, headers=headers, trust_env=False)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+def test_only_what_lies_below_the_data_is_shown(fresh: Site) -> None:
+    uri = f"{fresh.run.dataset(1)}/images.parquet"
+    kept, queue = storage.read_bytes(uri), storage.read_bytes(fresh.run.queue(1))
+    images = from_parquet(kept)
+    asked = review.read_review(fresh.run, 1).queue["image_id"]
+    outside = str(Path(fresh.run.uri).parent / "private.png")
+    Image.new("RGB", (9, 9)).save(outside)
+    data = str(Path(fresh.run.uri).parent / "data")
+    Path(f"{data}/link.png").symlink_to(outside)
+    places = [outside, "/etc/passwd", "gs://nobody/x", f"{data}/../private.png", f"{data}/link.png"]
+    for image_id, place in zip(asked, places, strict=False):
+        images.loc[images["image_id"] == image_id, "uri"] = place
+    storage.write_bytes(uri, to_parquet(images))
+    altered = from_parquet(queue).assign(value=0.5)  # for what is kept of the queue
+    storage.write_bytes(fresh.run.queue(1), to_parquet(altered))
+    try:
+        for image_id in asked[: len(places)]:
+            answer = ask(fresh, f"/rounds/1/image?image_id={image_id}&size=view")
+            assert (answer.status_code, answer.json()["detail"]) == (404, NOT_ASKED)
+        image_id = asked[len(places)]
+        assert ask(fresh, f"/rounds/1/image?image_id={image_id}&size=view").status_code == 200
+    finally:
+        storage.write_bytes(uri, kept)
+        storage.write_bytes(fresh.run.queue(1), queue)
+
+
+def test_boxes_that_stand_beside_the_proposed_one_are_told(site: Site) -> None:
+    items = ask(site, "/rounds/1/queue").json()["items"]
+    assert items[CROWDED]["others"] == OTHERS
+    assert [each for each in items if each["others"]] == [items[CROWDED]]
+
+
+def test_where_a_box_is_to_be_drawn_none_is_proposed(site: Site) -> None:
+    items = ask(site, "/rounds/1/queue").json()["items"]
+    drawn = [each for each in items if each["action"] == "draw"]
+    assert {each["class_name"] is None for each in drawn} == {True, False}
+    assert [each["box"] for each in drawn] == [None] * len(drawn)
 
 
 def test_an_answer_after_the_merge_is_refused(fresh: Site) -> None:
@@ -227,7 +334,7 @@ def test_an_image_that_vanished_is_told(fresh: Site) -> None:
     answer = ask(fresh, f"/rounds/1/image?image_id={image_id}&size=view")
     storage.write_bytes(uri, data)
     assert answer.status_code == 422
-    assert answer.json()["detail"] == "the image cannot be read (FileNotFoundError)"
+    assert answer.json()["detail"] == "the image cannot be read"
 
 
 def test_every_answer_forbids_other_hosts_and_scripts(site: Site) -> None:

@@ -3,6 +3,7 @@
 
 const EDGES = ["n", "e", "s", "w", "nw", "ne", "se", "sw"];
 const LEAST = 2; // pixels of the image
+const SMALL = 44; // of the screen; the handles of smaller boxes would leave nothing to move them by
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const clip = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -26,6 +27,7 @@ export class BoxEditor {
     layer.addEventListener("pointerup", (event) => this.#release(event));
     layer.addEventListener("pointercancel", (event) => this.#release(event));
     layer.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.#placeAll()).observe(layer);
     layer.addEventListener("focusin", (event) => this.#choose(indexOf(event.target)));
   }
 
@@ -86,7 +88,8 @@ export class BoxEditor {
   }
 
   #press(event) {
-    if (this.isLocked || event.button !== 0 || this.#drag) return;
+    if (!event.isPrimary) this.#drag = null; // two fingers pinch; they do not draw
+    if (this.isLocked || event.button !== 0 || this.#drag || !event.isPrimary) return;
     event.preventDefault();
     const index = indexOf(event.target);
     document.activeElement?.blur();
@@ -100,7 +103,7 @@ export class BoxEditor {
   }
 
   #move(event) {
-    if (!this.#drag) return;
+    if (!this.#drag || !event.isPrimary) return;
     const { from, was } = this.#drag;
     const to = this.#point(event);
     if (this.#drag.edge === "new") {
@@ -114,7 +117,8 @@ export class BoxEditor {
     this.#set(this.chosen, this.#dragged(was, this.#drag.edge, to.x - from.x, to.y - from.y));
   }
 
-  #release() {
+  #release(event) {
+    if (!event.isPrimary) return;
     if (this.#drag && this.#drag.edge !== "new") this.#changed();
     this.#drag = null;
   }
@@ -177,12 +181,19 @@ export class BoxEditor {
     return element;
   }
 
+  #placeAll() {
+    this.boxes.forEach((box, index) => this.#place(this.#layer.children[index], box));
+  }
+
   #place(element, box) {
     const { width, height } = this.#size;
     element.style.left = `${(box.xmin / width) * 100}%`;
     element.style.top = `${(box.ymin / height) * 100}%`;
     element.style.width = `${((box.xmax - box.xmin) / width) * 100}%`;
     element.style.height = `${((box.ymax - box.ymin) / height) * 100}%`;
+    const scale = this.#layer.clientWidth / width;
+    const side = Math.min(box.xmax - box.xmin, box.ymax - box.ymin) * scale;
+    element.classList.toggle("small", side < SMALL);
     element.classList.toggle("low", box.ymin / height < 0.08);
     const edges = [box.xmin, box.ymin, box.xmax, box.ymax].map(Math.round).join(", ");
     element.setAttribute("aria-label", `Box of ${box.class_name}, from and to: ${edges} pixels`);

@@ -16,7 +16,7 @@ export class Outbox {
     this.#key = key;
     this.#send = send;
     this.#tell = tell; // arrived(answer, said), refused(answer, reason), delayed(count, reason)
-    this.#waiting = read(key).map((answer) => ({ ...answer, is_repeat: true }));
+    this.#waiting = read(key);
     this.trouble = "";
     addEventListener("online", () => this.#work());
   }
@@ -47,7 +47,6 @@ export class Outbox {
           this.#tell.refused(first, error.message);
           continue;
         }
-        first.is_repeat = true; // perhaps only the answer was lost
         this.trouble = error.message;
         this.#keep();
         this.#tell.delayed(this.#waiting.length, error.message);
@@ -63,14 +62,17 @@ export class Outbox {
   }
 
   #drop() {
-    this.#waiting.shift();
+    const { token } = this.#waiting.shift();
     this.trouble = "";
-    this.#keep();
+    this.#keep(token);
   }
 
-  #keep() {
+  /** Keep what waits here, beside what waits in another tab; what is sent twice counts once. */
+  #keep(gone) {
+    const own = new Set([gone, ...this.#waiting.map(({ token }) => token)]);
+    const others = read(this.#key).filter(({ token }) => !own.has(token));
     try {
-      localStorage.setItem(this.#key, JSON.stringify(this.#waiting));
+      localStorage.setItem(this.#key, JSON.stringify([...others, ...this.#waiting]));
     } catch {
       // a browser that keeps nothing: the page warns before it is left
     }

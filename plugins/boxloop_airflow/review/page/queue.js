@@ -5,8 +5,12 @@ const NO_CLASS = "no class";
 const EDGES = ["xmin", "ymin", "xmax", "ymax"];
 
 export class Queue {
-  constructor({ items, class_names }, author) {
+  #given = 0;
+
+  constructor({ items, class_names, digest }, author) {
     this.items = items;
+    this.digest = digest;
+    this.authors = [author];
     this.classNames = class_names;
     this.author = author;
     this.standing = {};
@@ -21,14 +25,18 @@ export class Queue {
     return [...this.groups.keys()];
   }
 
-  update(standing, unsent) {
+  update({ standing, progress }, unsent) {
     this.standing = { ...standing };
+    this.authors = [...new Set([...Object.keys(progress.by_author), this.author])].sort();
     for (const answer of unsent) this.apply(answer);
   }
 
   apply(answer) {
+    const other = this.standing[answer.image_id];
+    const isOthers = other && other.author !== this.author && other.action !== "skip";
+    if (answer.action === "skip" && isOthers) return; // their answer stands
     if (answer.action === "undo") delete this.standing[answer.image_id];
-    else this.standing[answer.image_id] = { ...answer, author: this.author, name: "~" };
+    else this.standing[answer.image_id] = { ...answer, author: this.author, name: `~${String(this.#given++).padStart(9, "0")}` };
   }
 
   stateOf(item) {
@@ -41,26 +49,36 @@ export class Queue {
 
   /** The boxes to start from: as the person left them, as decided, or as proposed. */
   boxesOf(item) {
+    return this.drafts.get(item.image_id) ?? this.#settled(item);
+  }
+
+  #settled(item) {
     const decision = this.standing[item.image_id];
-    const decided = decision?.action === "correct" ? decision.boxes.map(plain) : null;
-    return this.drafts.get(item.image_id) ?? decided ?? proposalOf(item);
+    return decision?.action === "correct" ? decision.boxes.map(plain) : startOf(item);
   }
 
   keepDraft(item, boxes) {
-    if (this.isChanged(item, boxes)) this.drafts.set(item.image_id, boxes.map(plain));
-    else this.drafts.delete(item.image_id);
+    if (isSame(boxes, this.#settled(item))) this.drafts.delete(item.image_id);
+    else this.drafts.set(item.image_id, boxes.map(plain));
+  }
+
+  /** Make what was taken back or refused the boxes to start from; others need no draft. */
+  restore({ image_id, action, boxes }) {
+    if (action === "correct" && !this.drafts.has(image_id)) this.drafts.set(image_id, boxes.map(plain));
   }
 
   /** What accepting these boxes means; null where there is nothing to accept. */
   answerOf(item, boxes) {
     const image_id = item.image_id;
     if (!boxes.length) return null;
-    const isProposal = isSame(boxes, proposalOf(item));
-    return { image_id, action: isProposal ? "accept" : "correct", boxes: boxes.map(plain) };
+    if (item.box && !this.isChanged(item, boxes)) {
+      return { image_id, action: "accept", boxes: [plain(boxes[0])] }; // the others stand anyway
+    }
+    return { image_id, action: "correct", boxes: boxes.map(plain) };
   }
 
   isChanged(item, boxes) {
-    return !isSame(boxes, proposalOf(item));
+    return !isSame(boxes, startOf(item));
   }
 
   /** The image of this person's newest decision that stands. */
@@ -72,8 +90,14 @@ export class Queue {
 
   /** The first image that waits, class by class. */
   firstOpen() {
-    const order = this.groupNames.flatMap((name) => this.groups.get(name));
-    return order.find((each) => this.stateOf(each) === "open");
+    return this.#firstOpen(this.groupNames.flatMap((name) => this.groups.get(name)));
+  }
+
+  /** Several people take turns with the images, so that no two do the same; then what is left. */
+  #firstOpen(order) {
+    const open = order.filter((each) => this.stateOf(each) === "open");
+    const own = this.authors.indexOf(this.author);
+    return open.find((each) => this.items.indexOf(each) % this.authors.length === own) ?? open[0];
   }
 
   /** The next image that waits: in this class after this one, else from its start, else further. */
@@ -82,7 +106,7 @@ export class Queue {
     const at = own.indexOf(item);
     const others = this.groupNames.filter((name) => name !== groupOf(item));
     const order = [...own.slice(at + 1), ...own.slice(0, at), ...others.flatMap((name) => this.groups.get(name))];
-    return order.find((each) => this.stateOf(each) === "open");
+    return this.#firstOpen(order);
   }
 }
 
@@ -90,8 +114,9 @@ export function groupOf(item) {
   return item.class_name ?? item.image_label ?? NO_CLASS;
 }
 
-export function proposalOf(item) {
-  return item.box ? [{ class_name: item.class_name, ...item.box }] : [];
+/** The proposed box first, if there is one, then the others that stand in the image. */
+export function startOf(item) {
+  return [...(item.box ? [{ class_name: item.class_name, ...item.box }] : []), ...item.others];
 }
 
 function plain(box) {

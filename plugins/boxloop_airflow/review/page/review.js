@@ -1,13 +1,15 @@
 // The review page: a grid of one class, one image in large, a decision by a key.
 
 import { BoxEditor } from "./boxes.js";
+import { listenToKeys } from "./keys.js";
 import { Outbox } from "./outbox.js";
-import { groupOf, proposalOf, Queue } from "./queue.js";
+import { groupOf, Queue, startOf } from "./queue.js";
 import * as server from "./server.js";
 import { Timer } from "./timer.js";
-import { complain, element, lockReason, paint, paintTools, say, wordOf } from "./view.js";
+import { columns, complain, element, lockReason, paint, paintQuestion, paintTools, say, wordOf } from "./view.js";
 
 const POLL = 20000; // milliseconds
+const ELSEWHERE = "The results of this run lie below an artifact root that this server was not told of: name it in BOXLOOP_REVIEW_ROOTS.";
 const timer = new Timer();
 const editor = new BoxEditor(element("boxes"), edited);
 const page = { editor, open: show, openGroup, refused: "" };
@@ -18,7 +20,7 @@ async function start() {
   const theme = localStorage.getItem("theme"); // Airflow's choice
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
   page.me = await server.readRounds();
-  if (!page.me.rounds.length) return say("Nobody is asked anything in this run yet.");
+  if (!page.me.rounds.length) return say(page.me.is_elsewhere ? ELSEWHERE : "Nobody is asked anything in this run yet.");
   const options = page.me.rounds.map(({ number }) => new Option(`round ${number}`, number));
   element("round").replaceChildren(...options);
   element("round").hidden = false;
@@ -30,17 +32,19 @@ async function start() {
 
 async function openRound() {
   page.round = page.me.rounds.find(({ number }) => number === Number(element("round").value));
-  page.queue = new Queue(await server.readQueue(page.round.number), page.me.author);
-  outbox = new Outbox(`boxloop-review/${server.place}/${page.round.number}/${page.me.author}`, {
-    send: ((number) => (answer) => server.sendDecision(number, answer))(page.round.number),
-    arrived,
-    refused,
-    delayed,
+  const { number } = page.round, { author } = page.me;
+  const queue = page.queue = new Queue(await server.readQueue(number), author);
+  const ifShown = (tell) => (...said) => queue === page.queue && tell(...said);
+  outbox = new Outbox(`boxloop-review/${server.place}/${number}/${author}/${queue.digest}`, {
+    send: (answer) => server.sendDecision(number, answer, author),
+    arrived: ifShown(arrived),
+    refused: ifShown(refused),
+    delayed: ifShown(delayed),
   });
   element("class").replaceChildren(...page.queue.classNames.map((name) => new Option(name)));
+  page.item = null;
   await refresh();
   document.querySelector("main").hidden = false;
-  page.item = null;
   show(page.queue.firstOpen() ?? page.queue.items[0]);
   say(lockReason(page) || "");
   outbox.resume();
@@ -49,10 +53,9 @@ async function openRound() {
 async function refresh() {
   const before = changes;
   try {
-    const { progress, standing } = await server.readDecisions(page.round.number);
+    const said = await server.readDecisions(page.round.number), { progress } = said;
     if (changes !== before) return; // older than what is on the page
-    page.queue.update(standing, outbox.waiting);
-    page.seconds = progress.seconds;
+    hear(said);
     const isNews = progress.is_closed && !page.round.is_closed;
     page.round.is_closed = progress.is_closed;
     if (isNews) say(lockReason(page));
@@ -65,6 +68,15 @@ async function refresh() {
   paint(page);
 }
 
+/** Take over what stands on the server; also in large, unless boxes are being changed there. */
+function hear(said) {
+  const standing = () => page.queue.standing[page.item?.image_id]?.name;
+  const before = standing();
+  page.queue.update(said, outbox.waiting);
+  page.seconds = said.progress.seconds;
+  if (page.item && standing() !== before && !page.queue.drafts.has(page.item.image_id)) edit(page.queue.boxesOf(page.item));
+}
+
 function show(next) {
   if (!next) return;
   const grid = element("grid");
@@ -72,7 +84,8 @@ function show(next) {
   page.item = next;
   const picture = element("picture");
   element("blank").hidden = true;
-  picture.hidden = false;
+  picture.style.visibility = "hidden"; // browsers go on showing the old one until the new one is there
+  page.isShown = false;
   picture.src = server.imageAddress(page.round.number, page.item.image_id, "view");
   element("stage").style.setProperty("--ratio", page.item.width / page.item.height);
   edit(page.queue.boxesOf(page.item));
@@ -89,6 +102,8 @@ function edit(boxes) {
 }
 
 function shown() {
+  page.isShown = true;
+  element("picture").style.visibility = "";
   timer.start();
   const next = page.queue.nextOpen(page.item);
   if (next) new Image().src = server.imageAddress(page.round.number, next.image_id, "view");
@@ -101,15 +116,17 @@ function edited() {
 
 function decide(action) {
   if (lockReason(page)) return say(lockReason(page));
+  if (!page.isShown && action !== "skip") return say("There is no picture yet: wait, or skip.");
   const bare = { image_id: page.item.image_id, action, boxes: [] };
   const answer = action === "accept" ? page.queue.answerOf(page.item, editor.boxes) : bare;
   if (!answer) return say("There is no box to accept: draw one, or reject.");
   const spent = { ...answer, seconds: timer.stop() };
-  page.queue.drafts.delete(page.item.image_id);
+  if (action === "accept") page.queue.drafts.delete(page.item.image_id);
   give(spent);
   say(`${page.item.image_id}: ${wordOf(answer.action)}.`);
   const next = page.queue.nextOpen(page.item);
   show(next ?? page.item);
+  if (document.activeElement === document.body) element("stage").focus({ preventScroll: true });
   if (!next) say("All images are decided or skipped. Press “Done: go on” when you are content.");
 }
 
@@ -118,6 +135,7 @@ function undo() {
   const last = page.queue.newestOwn();
   if (!last) return say("There is no decision of yours to take back.");
   const answer = { image_id: last.image_id, action: "undo", boxes: [], seconds: timer.stop() };
+  page.queue.restore(page.queue.standing[last.image_id]);
   give(answer);
   show(last);
   say(`${last.image_id}: taken back.`);
@@ -127,23 +145,24 @@ function give(answer) {
   changes += 1;
   page.refused = "";
   page.queue.apply(answer);
-  outbox.put(answer);
+  const token = crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0");
+  outbox.put({ ...answer, token, queue: page.queue.digest });
 }
 
 function arrived(answer, said) {
   changes += 1;
-  page.seconds = said.progress.seconds;
+  hear(said);
   complain(page.refused);
-  paintQuestion();
-  if (answer.action === "undo") refresh(); // an older decision may stand again
-  else paint(page);
+  paintQuestion(page, outbox.waiting.length);
+  paint(page);
 }
 
 function refused(answer, reason) {
   changes += 1;
   page.refused = `Not saved, ${answer.image_id}: ${reason}.`;
+  page.queue.restore(answer);
   complain(page.refused);
-  paintQuestion();
+  paintQuestion(page, outbox.waiting.length);
   refresh();
 }
 
@@ -154,11 +173,6 @@ function delayed(count, reason) {
 function move(step) {
   const own = page.queue.groups.get(groupOf(page.item));
   show(own[own.indexOf(page.item) + step]);
-}
-
-function columns() {
-  const tops = [...element("grid").children].map((each) => each.offsetTop);
-  return Math.max(tops.filter((top) => top === tops[0]).length, 1);
 }
 
 function changeGroup(step) {
@@ -172,19 +186,9 @@ function openGroup(name) {
 }
 
 function goOn() {
-  paintQuestion();
+  paintQuestion(page, outbox.waiting.length);
   element("ask").returnValue = "";
   element("ask").showModal();
-}
-
-function paintQuestion() {
-  const count = page.queue.items.length;
-  const open = page.queue.items.filter((each) => !page.queue.isDone(each)).length;
-  element("ask-text").textContent = outbox.waiting.length
-    ? "Some decisions are being saved. Wait until they are."
-    : open ? `${open} of ${count} images are not decided. They get no answer in this round.`
-    : "All images are decided. The run goes on with them.";
-  element("ask-yes").disabled = outbox.waiting.length > 0;
 }
 
 async function answered() {
@@ -201,7 +205,7 @@ async function answered() {
 
 function reset() {
   page.queue.drafts.delete(page.item.image_id);
-  edit(proposalOf(page.item));
+  edit(startOf(page.item));
   paintTools(page);
 }
 
@@ -211,18 +215,11 @@ const KEYS = {
   "[": () => changeGroup(-1), "]": () => changeGroup(1),
   ArrowRight: () => move(1), ArrowLeft: () => move(-1),
   ArrowDown: () => move(columns()), ArrowUp: () => move(-columns()),
-  Delete: () => editor.remove(), Backspace: () => editor.remove(), Escape: reset,
+  Delete: () => editor.remove(), Backspace: () => editor.remove(),
   "?": () => element("help").toggleAttribute("open"),
 };
 
-document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.matches("select, input") || element("ask").open;
-  if (!page.item || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-  const act = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
-  if (!act) return;
-  event.preventDefault();
-  if (!event.repeat || event.key.startsWith("Arrow")) act();
-});
+listenToKeys(KEYS, () => page.item && !element("ask").open);
 for (const id of ["accept", "reject", "skip"]) element(id).addEventListener("click", () => decide(id));
 element("undo").addEventListener("click", undo);
 element("next").addEventListener("click", KEYS.n);
@@ -238,8 +235,7 @@ element("round").addEventListener("change", (event) => openRound() && event.targ
 element("picture").addEventListener("load", shown);
 element("picture").addEventListener("error", () => {
   element("blank").hidden = false;
-  element("picture").hidden = true;
-  timer.start();
+  timer.start(); // it can only be skipped
 });
 element("done").addEventListener("click", goOn);
 element("ask").addEventListener("close", answered);

@@ -13,12 +13,13 @@ async function call(address, options = {}) {
   const body = await answer.json().catch(() => ({}));
   const reason = typeof body.detail === "string" ? body.detail : `the server says ${answer.status}`;
   // what will be refused again is not sent again; a login that ended may come back
-  const final = [400, 403, 409, 413, 415, 422].includes(answer.status);
-  throw final ? new Refused(reason) : new Error(answer.status === 401 ? "log in to Airflow again" : reason);
+  const isLogin = answer.status === 401 || reason === "Invalid JWT token"; // Airflow's 403 after its key has changed
+  const final = !isLogin && [400, 403, 409, 413, 415, 422].includes(answer.status);
+  throw final ? new Refused(reason) : new Error(isLogin ? "log in to Airflow again" : reason);
 }
 
-function send(method, address, value) {
-  const headers = { "Content-Type": "application/json" };
+function send(method, address, value, more = {}) {
+  const headers = { "Content-Type": "application/json", ...more };
   return call(address, { method, headers, body: JSON.stringify(value) });
 }
 
@@ -26,7 +27,8 @@ export const place = `${dag}/${run}`;
 export const readRounds = () => call(`${path}/rounds`);
 export const readQueue = (round) => call(`${path}/rounds/${round}/queue`);
 export const readDecisions = (round) => call(`${path}/rounds/${round}/decisions`);
-export const sendDecision = (round, answer) => send("POST", `${path}/rounds/${round}/decisions`, answer);
+export const sendDecision = (round, answer, author) =>
+  send("POST", `${path}/rounds/${round}/decisions`, answer, { "X-Boxloop-Author": encodeURIComponent(author) });
 
 export function imageAddress(round, imageId, size) {
   return `${path}/rounds/${round}/image?${new URLSearchParams({ image_id: imageId, size })}`;

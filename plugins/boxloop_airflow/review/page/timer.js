@@ -26,7 +26,9 @@ export class Timer {
   stop() {
     this.#pause();
     this.#isOn = false;
-    return this.seconds;
+    const spent = this.seconds;
+    this.#spent = 0;
+    return spent;
   }
 
   get seconds() {

@@ -81,7 +81,8 @@ export function paintTools(page) {
   element("title").textContent = `${groupOf(item)} ${own.indexOf(item) + 1} of ${own.length}: ${WORDS[queue.stateOf(item)]}`;
   element("why").textContent = [item.reason, item.score === null ? "" : `score ${item.score.toFixed(2)}`, item.image_id].filter(Boolean).join(" · ");
   element("picture").alt = `Image ${item.image_id}, labelled ${item.image_label ?? "nothing"}`;
-  element("accept-word").textContent = isChanged && editor.boxes.length ? "Save correction" : "Accept";
+  const isCorrection = isChanged || (!item.box && item.others.length > 0);
+  element("accept-word").textContent = isCorrection && editor.boxes.length ? "Save correction" : "Accept";
   const chosen = editor.boxes[editor.chosen];
   if (chosen) element("class").value = chosen.class_name;
   else if (queue.classNames.includes(groupOf(item))) element("class").value = groupOf(item);
@@ -90,6 +91,22 @@ export function paintTools(page) {
   element("remove").disabled = isLocked || !editor.boxes.length;
   element("reset").disabled = isLocked || !isChanged;
   element("boxes").classList.toggle("rejected", queue.stateOf(item) === "reject");
+}
+
+export function paintQuestion(page, numWaiting) {
+  const count = page.queue.items.length;
+  const open = page.queue.items.filter((each) => !page.queue.isDone(each)).length;
+  element("ask-text").textContent = numWaiting
+    ? "Some decisions are being saved. Wait until they are."
+    : open ? `${open} of ${count} images are not decided. They get no answer in this round.`
+    : "All images are decided. The run goes on with them.";
+  element("ask-yes").disabled = numWaiting > 0;
+}
+
+/** How many images the grid has in a row. */
+export function columns() {
+  const tops = [...element("grid").children].map((each) => each.offsetTop);
+  return Math.max(tops.filter((top) => top === tops[0]).length, 1);
 }
 
 function replaceKeepingFocus(parent, children) {
