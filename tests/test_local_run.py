@@ -28,9 +28,10 @@ def test_a_round_trains_measures_and_adopts(first: Run) -> None:
     summary = storage.read_json(first.summary(1))
     assert 0 <= summary["map50"] <= 1
     assert len(summary["ap50_per_class"]) == 8
-    assert 0 < summary["adopted"] <= summary["candidates"] == 24
+    assert summary["pool"] == 24
     dataset = read_dataset(first.dataset(2))
-    assert len(dataset.training_images) == 16 + summary["adopted"]
+    assert len(dataset.standing) == summary["adopted"] > 0
+    assert len(dataset.training_images) == 16 + dataset.standing["image_id"].nunique()
     report = storage.read_json(first.report_summary)
     assert report["rounds"][0]["adopted"] == summary["adopted"]
     assert 0 <= report["rounds"][0]["adoption_precision"] <= 1
