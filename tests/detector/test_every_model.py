@@ -102,8 +102,11 @@ def describe(experiment: Experiment) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_model_takes_a_step_is_exported_and_detects(name: str, shard: Path, tmp_path: Path) -> None:
+def test_model_takes_a_step_is_exported_and_detects(
+    name: str, shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a process of its own, since TensorFlow gives back little of a model's memory."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the process finds this module
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["boxloop.detector.export", "boxloop.detector.train"])
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:

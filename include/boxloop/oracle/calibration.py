@@ -111,7 +111,7 @@ def _bar(name: str, found: pd.DataFrame, target: float) -> Bar:
     # the lowest that is enough, else the best; of equals the lowest
     best = np.flatnonzero(is_enough if is_enough.any() else estimates == estimates.max())[-1]
     low, high = beta.ppf([0.025, 0.975], right[best], wrong[best])
-    threshold = float(grid[best]) if len(leads) else UNKNOWN
+    threshold = float(grid[best]) if len(leads) or is_enough.any() else UNKNOWN
     return Bar(
         name,
         threshold if is_enough.any() or high >= target else OUT_OF_REACH,
