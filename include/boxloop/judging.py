@@ -12,6 +12,7 @@ from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
 from boxloop.ledger import Value, shard_values
 from boxloop.oracle_settings import NOBODY, STUDY, OracleConfig, ReviewConfig
+from boxloop.settings import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def match_labels(run: Run, round_number: int) -> Value:
     images = dataset.candidates.iloc[: 0 if config.by == NOBODY else None]
     judged = judge_pool(_parts(uris, unreadable, images), dataset, config, calibration)
     adoptions = judged.table[list(ADOPTION_COLUMNS)]
-    queue = _build_questions(run, round_number, dataset, adoptions, shards)
+    queue = _build_questions(run, round_number, experiment, dataset, adoptions, shards)
     proposed = propose(
         judged, queue, dataset, config, round_number=round_number, model=experiment.model.name
     )
@@ -107,7 +108,12 @@ def _write_calibration(run: Run, round_number: int, calibration: Calibration | N
 
 
 def _build_questions(
-    run: Run, round_number: int, dataset: Dataset, adoptions: pd.DataFrame, shards: list[Value]
+    run: Run,
+    round_number: int,
+    experiment: Experiment,
+    dataset: Dataset,
+    adoptions: pd.DataFrame,
+    shards: list[Value],
 ) -> pd.DataFrame:
     """Return the review queue; it is empty where nobody is asked."""
     from boxloop import review
@@ -116,7 +122,6 @@ def _build_questions(
     from boxloop.oracle.decisions import REJECT
     from boxloop.oracle.queue import QUEUE_COLUMNS, build_queue
 
-    experiment = read_experiment(run.experiment)
     if not experiment.oracle.asks_people:
         return build_table([], QUEUE_COLUMNS)
     answers = review.decided_before(run, round_number)

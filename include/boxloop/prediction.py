@@ -45,10 +45,9 @@ def predict(
 ) -> Value:
     """Detect in this shard's share of the candidate images, dealt by a stable hash.
 
-    A part is its detections, its images' embeddings where they are asked for, and then, as a sign
-    that all is whole, the images that could not be read. They are named by all that decides them:
-    the model, the images and the settings. So a part that is there is not made again, but where
-    images could not be read: those may be back; and it is never taken for another.
+    A part is its detections, its images' embeddings where they are asked for, and last, as a sign
+    that all is whole, the images that could not be read. Its name has all that decides it, so it is
+    never taken for another, nor made again, but where images could not be read: they may be back.
 
     Args:
         run: what to detect for.
@@ -76,10 +75,7 @@ def predict(
         run.detections(round_number, shard, num_shards, number, _digest(part, decided_by))
         for number, part in enumerate(parts, start=1)
     ]
-    missing = [pair for pair in zip(uris, parts, strict=True) if not _is_whole(pair[0])]
-    if len(missing) < len(parts):
-        log.info("%d of %d parts are there already", len(parts) - len(missing), len(parts))
-    if missing:
+    if missing := _missing(uris, parts):
         with storage.local_folder(run.model(round_number)) as folder:
             _detect_parts(folder, missing, config, with_agreement, with_embeddings)
     unreadable = {k: v for uri in uris for k, v in storage.read_json(_sign(uri)).items()}
@@ -219,6 +215,14 @@ def _parts(images: pd.DataFrame) -> list[pd.DataFrame]:
     number = math.ceil(len(images) / IMAGES_A_PART)
     size = math.ceil(len(images) / max(1, number))
     return [images.iloc[size * i : size * (i + 1)] for i in range(number)]
+
+
+def _missing(uris: list[str], parts: list[pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
+    """Return the parts that are not there yet, or not whole."""
+    missing = [pair for pair in zip(uris, parts, strict=True) if not _is_whole(pair[0])]
+    if len(missing) < len(parts):
+        log.info("%d of %d parts are there already", len(parts) - len(missing), len(parts))
+    return missing
 
 
 def _digest(images: pd.DataFrame, decided_by: Sequence[object]) -> str:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from boxloop import assessment, judging, merging, origin, prediction, storage, training
 from boxloop.artifacts import Run
@@ -27,10 +26,6 @@ from boxloop.ledger import (
 )
 from boxloop.plan import plan_rounds
 from boxloop.settings import Experiment
-
-if TYPE_CHECKING:
-    pass
-
 
 __all__ = [
     "CHILD_TASKS",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import logging
 import warnings
 from collections.abc import Sequence
@@ -61,8 +60,8 @@ def convert(candidates: Any, folder: Path, samples: Sequence[Array]) -> list[str
 
 def _operations(function: Any) -> set[str]:
     graph = function.graph.as_graph_def()
-    nodes = itertools.chain(graph.node, *(called.node_def for called in graph.library.function))
-    return {node.op for node in nodes}
+    called = [node for function in graph.library.function for node in function.node_def]
+    return {node.op for node in [*graph.node, *called]}
 
 
 def _convert(function: Any, name: str, samples: Sequence[Array]) -> bytes:

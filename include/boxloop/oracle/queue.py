@@ -54,10 +54,9 @@ def build_queue(
 ) -> pd.DataFrame:
     """Return the images that people are asked about, the most valuable first.
 
-    The value of an answer is what it is expected to bring for its seconds. It brings the more,
-    the less likely the machine is to get the box right by itself, the less sure that is, if two
-    rounds on end found different things, and the fewer boxes the class has. Each image that is
-    taken counts as a box of its class for those after it, so that no class fills the queue.
+    An answer's value is what it is expected to bring for its seconds: the more, the less likely
+    the box is right and the less sure that is, if two rounds on end found different things, and
+    the fewer boxes the class has. Each image that is taken counts as a box for those after it.
 
     Args:
         adoptions: of this round, before people were asked; with ADOPTION_COLUMNS.
@@ -82,9 +81,7 @@ def build_queue(
     """
     generator = np.random.default_rng(seed)
     found = _askable(_shown_rows(adoptions), images, boxes, asked or set())
-    found = _with_costs(_with_changes(found, previous), config)
-    found["class"] = found["image_label"].fillna(found["class_name"])
-    found["value"] = _gains(found) / found["seconds"]
+    found = _with_values(_with_costs(_with_changes(found, previous), config))
     found = found.iloc[generator.permutation(len(found))]
     found = found.sort_values("value", ascending=False, kind="stable")
     # of images that look alike, the most valuable
@@ -95,6 +92,12 @@ def build_queue(
         found, detections, embeddings, config=config, generator=generator
     ).head(config.items)
     return queue[list(QUEUE_COLUMNS)].astype(QUEUE_COLUMNS).reset_index(drop=True)
+
+
+def _with_values(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the class that an answer serves, and what it brings a second."""
+    name = found["image_label"].fillna(found["class_name"])
+    return found.assign(**{"class": name, "value": _gains(found) / found["seconds"]})
 
 
 def _shown_rows(adoptions: pd.DataFrame) -> pd.DataFrame:
