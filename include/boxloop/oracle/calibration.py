@@ -26,6 +26,9 @@ OUT_OF_REACH = 2.0
 UNKNOWN = 0.5  # the threshold where nothing at all was found in the validation images
 FURTHER = "further boxes of an image"
 PRIOR = 0.5  # boxes right and wrong that everybody begins with (Jeffreys)
+CAUTION = 0.16
+"""A threshold is chosen by this quantile of the estimate, about one standard deviation below it: of
+many thresholds that look good enough, the lowest is the one that was luckiest."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Bar:
     boxes: int
     """Validation detections of the class at or above the threshold."""
     is_reached: bool
-    """Whether the estimate holds the target; if not, the threshold is the best for it, unless its
-    whole interval lies below the target."""
+    """Whether the estimate, less CAUTION, holds the target; if not, the threshold is the best for
+    it, unless its whole interval lies below the target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +109,16 @@ def _bar(name: str, found: pd.DataFrame, target: float) -> Bar:
     weight = np.minimum(SHRINKAGE, at_least + 2 * PRIOR)  # no more than they are
     right = counts[1] + weight * overall
     wrong = counts[0] - counts[1] + weight * (1 - overall)
-    estimates = right / (right + wrong)
-    is_enough = estimates >= target
+    cautious = beta.ppf(CAUTION, right, wrong)
+    is_enough = cautious >= target
     # the lowest that is enough, else the best; of equals the lowest
-    best = np.flatnonzero(is_enough if is_enough.any() else estimates == estimates.max())[-1]
+    best = np.flatnonzero(is_enough if is_enough.any() else cautious == cautious.max())[-1]
     low, high = beta.ppf([0.025, 0.975], right[best], wrong[best])
     threshold = float(grid[best]) if len(leads) or is_enough.any() else UNKNOWN
     return Bar(
         name,
         threshold if is_enough.any() or high >= target else OUT_OF_REACH,
-        float(estimates[best]),
+        float(right[best] / (right[best] + wrong[best])),
         (float(low), float(high)),
         int(counts[0][best]),
         bool(is_enough.any()),
