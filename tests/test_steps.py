@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,30 @@ def test_an_image_that_cannot_be_read_keeps_its_box(root: Path, run_id: str) -> 
     lost = str(detections["image_id"][0])
     second = run_round(run, 2, detections[1:], unreadable={lost: "it is a folder"})
     assert (second["kept"], second["withdrawn"]) == (2, 0)
+
+
+@pytest.mark.parametrize(("by", "pool"), [("labels", 23), ("both", 24)])
+def test_people_are_asked_about_images_without_a_label(
+    root: Path, run_id: str, tmp_path: Path, by: str, pool: int
+) -> None:
+    plan(root, run_id)
+    drawn = root / "data" / "demo_seed_1"
+    data = shutil.copytree(drawn, tmp_path / "data")
+    lines = (data / "image_labels.csv").read_text().splitlines()
+    row = next(number for number, line in enumerate(lines) if line.endswith(",pool"))
+    bare = lines[row].split(",")[0]
+    lines[row] = f"{bare},,pool"
+    (data / "image_labels.csv").write_text("\n".join(lines))
+    run = plan(root, f"{run_id}_{by}", **{"data.uri": str(data), "oracle.by": by})
+    steps.run_task("parse_annotations", run.uri, 1)
+    images = read_dataset(run.dataset(1)).split("pool")
+    assert (len(images), bare in set(images["image_id"])) == (pool, by == "both")
+    if by == "both":
+        found = right_detections(run, 24).assign(class_name="bracken")
+        assert run_round(run, 1, found)["pool"] == 24
+        queue = from_parquet(storage.read_bytes(run.queue(1))).set_index("image_id")
+        assert queue["image_label"].isna().to_dict()[bare]
+        assert bare not in set(read_dataset(run.dataset(2)).standing["image_id"])
 
 
 def test_a_fifth_of_the_boxed_images_can_play_the_pool(root: Path, run_id: str) -> None:

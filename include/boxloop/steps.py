@@ -86,6 +86,7 @@ def parse_annotations(run: Run, round_number: int) -> Value:
             experiment.data,
             seed=experiment.seed,
             hidden_share=experiment.oracle.hidden_share,
+            needs_labels=not experiment.oracle.asks_people,
         )
         storage.write_bytes(run.truth, to_parquet(source.truth))
         storage.write_bytes(run.set_aside, source.set_aside.to_csv(index=False).encode())

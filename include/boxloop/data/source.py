@@ -49,7 +49,14 @@ class Source:
         return pd.DataFrame(sorted(rows), columns=["path", "reason"], dtype="string")
 
 
-def read_source(uri: str, config: DataConfig, *, seed: int, hidden_share: float = 0.0) -> Source:
+def read_source(
+    uri: str,
+    config: DataConfig,
+    *,
+    seed: int,
+    hidden_share: float = 0.0,
+    needs_labels: bool = True,
+) -> Source:
     """Read a folder of images, check every file of it, and deal the images to splits.
 
     An image whose near duplicate is in the test split is set aside from all others, and so on
@@ -60,13 +67,15 @@ def read_source(uri: str, config: DataConfig, *, seed: int, hidden_share: float 
         config: which splits to follow and how to deal the rest.
         seed: of the dealing; listing order plays no part.
         hidden_share: of the boxed training images, that play the pool.
+        needs_labels: set aside pool images without a label; people need none.
 
     Raises:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if no experiment can be made of it: no boxes, no pool, nothing held out.
     """
+    survey = survey_folder(uri, config, [])
     source = deal_parts(
-        survey_folder(uri, config, []), config, seed=seed, hidden_share=hidden_share
+        survey, config, seed=seed, hidden_share=hidden_share, needs_labels=needs_labels
     )
     if problem := problem_of(source) or _pool_problem(source):
         raise ValueError(problem + _examples(source.set_aside))
@@ -75,11 +84,17 @@ def read_source(uri: str, config: DataConfig, *, seed: int, hidden_share: float 
 
 
 def deal_parts(
-    survey: Survey, config: DataConfig, *, seed: int, hidden_share: float = 0.0
+    survey: Survey,
+    config: DataConfig,
+    *,
+    seed: int,
+    hidden_share: float = 0.0,
+    needs_labels: bool = True,
 ) -> Source:
     """Return the surveyed images with their splits and boxes, less those that no split can use."""
     findings = list(survey.findings)
     images = _assign(_table(survey, config), survey, config, seed, findings)
+    images = _check_labels(images, survey, findings, needs_labels=needs_labels)
     images = _hide(images, hidden_share, seed, survey.boxes)
     source = _build(images, survey, findings)
     if problem := _pool_problem(source):
@@ -151,7 +166,7 @@ def _assign(
     images: pd.DataFrame, survey: Survey, config: DataConfig, seed: int, findings: Findings
 ) -> pd.DataFrame:
     """Return the images with their splits, less those that no split can use."""
-    boxes, place = survey.boxes, survey.folder.images
+    place = survey.folder.images
     images["split"] = assign_splits(
         images,
         seed=seed,
@@ -167,7 +182,7 @@ def _assign(
         train = images[images["split"] == "train"]
         keeps = deal(train, config.boxed_share, seed=seed, name="boxed", leave=0)
         images.loc[keeps.index[~keeps], "split"] = "pool"
-    return _check_labels(images, boxes, place, findings)
+    return images
 
 
 def _hide(images: pd.DataFrame, share: float, seed: int, boxes: Boxes) -> pd.DataFrame:
@@ -207,15 +222,17 @@ def _part_near_duplicates(images: pd.DataFrame, place: str, findings: Findings) 
 
 
 def _check_labels(
-    images: pd.DataFrame, boxes: Boxes, place: str, findings: Findings
+    images: pd.DataFrame, survey: Survey, findings: Findings, *, needs_labels: bool
 ) -> pd.DataFrame:
-    known = _trained_classes(images, boxes)
-    unlabelled = (images["split"] == "pool") & images["image_label"].isna()
-    reason = "no image-level label: name its class in image_labels.csv or by its folder"
-    images = _set_aside(images, unlabelled, "no_label", reason, place, findings)
-    unknown = (images["split"] == "pool") & ~images["image_label"].isin(known)
+    known, place = _trained_classes(images, survey.boxes), survey.folder.images
+    is_pool, has_label = images["split"] == "pool", images["image_label"].notna()
+    unknown = is_pool & has_label & ~images["image_label"].isin(known)
+    if needs_labels:
+        reason = "no image-level label: name its class in image_labels.csv or by its folder"
+        images = _set_aside(images, is_pool & ~has_label, "no_label", reason, place, findings)
     reason = "class {label!r} is unknown to the boxed set: box a few images of it"
-    return _set_aside(images, unknown, "unknown_label", reason, place, findings)
+    is_unknown = unknown.reindex(images.index)
+    return _set_aside(images, is_unknown, "unknown_label", reason, place, findings)
 
 
 def _trained_classes(images: pd.DataFrame, boxes: Boxes) -> list[str]:
