@@ -27,16 +27,16 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from boxloop_airflow.form import PARAMS, plan_arguments
+from boxloop_airflow.form import PARAMS
 from boxloop_airflow.rounds import DEFAULT_ARGS, one_round, report
 
 
 @task
 def plan_rounds(**context: Any) -> list[dict[str, Any]]:
     """Check all settings and the data, and return one spec a round."""
-    from boxloop import steps
+    from boxloop_airflow.form import values
 
-    return steps.plan_rounds(**plan_arguments(context["params"], context["run_id"]))
+    return values.plan(context)
 
 
 @dag(

@@ -19,7 +19,7 @@ from boxloop.cli import main
         ),
         pytest.param(
             ["run", "configs/experiments/demo.yaml", "--set", "train.steps"],
-            "--set takes NAME=VALUE",
+            "a setting is NAME=VALUE",
             id="setting without value",
         ),
         pytest.param(
@@ -29,7 +29,7 @@ from boxloop.cli import main
         ),
         pytest.param(
             ["run", "configs/experiments/demo.yaml", "--set", "data={uri: /does/not/exist}"],
-            "data folder /does/not/exist does not exist",
+            "data.uri: folder /does/not/exist does not exist",
             id="no data folder",
         ),
         pytest.param(

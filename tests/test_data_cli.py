@@ -195,7 +195,7 @@ def test_show_prints_classes_and_sizes_and_writes_a_page(
         ("min_box=-1", "data.min_box must be >= 0, got -1"),
         ("min_bx=1", "unknown setting data.min_bx"),
         ("label_pattern=(", "data.label_pattern must be a regular expression"),
-        ("min_box", "--set takes NAME=VALUE"),
+        ("min_box", "a setting is NAME=VALUE"),
     ],
 )
 def test_wrong_setting_is_an_error(

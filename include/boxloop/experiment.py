@@ -22,6 +22,7 @@ from boxloop.train_settings import ModelConfig
 from boxloop.zoo import MODELS, find_model
 
 CONFIGS = MODELS.parent
+EXPERIMENTS = CONFIGS / "experiments"
 _OLD_MODES = {"label_match": LABELS, "none": NOBODY}
 CHANGEABLE = ("rounds", "stop")
 """Settings that say how far a run goes, and nothing about any of its rounds."""
@@ -31,15 +32,15 @@ def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Exp
     """Read an experiment file, with settings such as {"train.steps": 50} laid over it.
 
     Args:
-        uri: a path or gs:// address of a YAML file. A relative path is looked up from the
-            working directory, then beside `configs/`.
+        uri: a name from `experiment_names`, or a path or gs:// address of a YAML file. A relative
+            path is looked up from the working directory, then beside `configs/`.
         overrides: dotted setting to value; a None value changes nothing.
 
     Raises:
         ValueError: if a setting is unknown, missing, of the wrong type or out of bounds.
         FileNotFoundError: if there is no such file.
     """
-    settings = _read_yaml(_find(uri, CONFIGS.parent))
+    settings = _read_yaml(_find(uri))
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     # the model first: other overrides may change its zoo entry
     if "model" in given:
@@ -49,6 +50,11 @@ def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Exp
     for name, value in given.items():
         _lay_over(settings, name, value)
     return _build_experiment(settings)
+
+
+def experiment_names() -> list[str]:
+    """Return the names of the experiments that come with Boxloop."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 
 
 def read_model(name: str) -> ModelConfig:
@@ -75,12 +81,15 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """Return name and value of a setting such as `train.steps=50`; values are YAML.
 
     Raises:
-        ValueError: if there is no `=` in it.
+        ValueError: if there is no `=` in it, or its value is not YAML.
     """
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--set takes NAME=VALUE, such as train.steps=50, got {text!r}")
-    return name, yaml.safe_load(value)
+        raise ValueError(f"a setting is NAME=VALUE, such as train.steps=50, got {text!r}")
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"the value of {name.strip()} is not YAML: {value!r}") from error
 
 
 def experiment_yaml(experiment: Experiment) -> bytes:
@@ -149,9 +158,19 @@ def _model_settings(name: str) -> dict[str, Any]:
     return {"name": name, **_read_yaml(str(MODELS / f"{name}.yaml"))}
 
 
-def _find(uri: str, root: Path) -> str:
-    in_project = root / uri
-    return str(in_project) if "://" not in uri and not Path(uri).exists() else uri
+def _find(uri: str) -> str:
+    """Return where an experiment file is, given its name or a path from the project."""
+    if "://" in uri or Path(uri).is_file():
+        return uri
+    if uri in experiment_names():
+        return str(EXPERIMENTS / f"{uri}.yaml")
+    in_project = CONFIGS.parent / uri
+    if not in_project.is_file():
+        names = ", ".join(experiment_names())
+        raise FileNotFoundError(
+            f"there is no experiment {uri}: name one of {names}, or the path of a YAML file"
+        )
+    return str(in_project)
 
 
 def _read_yaml(uri: str) -> dict[str, Any]:

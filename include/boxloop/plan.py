@@ -72,6 +72,7 @@ def locate_data(experiment: Experiment, root: str) -> Experiment:
 
     Raises:
         FileNotFoundError: if there is no data folder, or no earlier dataset version.
+        ValueError: if demo data are to be drawn where other data are.
     """
     data = experiment.data
     uri = data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
@@ -79,7 +80,7 @@ def locate_data(experiment: Experiment, root: str) -> Experiment:
         _draw(uri, experiment.seed, dataclasses.asdict(data.drawn))
     if not storage.is_remote(uri) and not Path(uri).is_dir():
         raise FileNotFoundError(
-            f"data folder {uri} does not exist: name one with images/ and annotations/"
+            f"data.uri: folder {uri} does not exist; name one with images/ and annotations/"
         )
     previous = _locate_version(data.previous)
     located = dataclasses.replace(data, uri=storage.absolute(uri), previous=previous)
@@ -101,6 +102,11 @@ def _locate_version(uri: str | None) -> str | None:
 def _draw(uri: str, seed: int, counts: dict[str, int]) -> None:
     from boxloop.data.demo import draw_demo
 
+    if not storage.exists(f"{uri}/demo.json") and storage.list_files(uri):
+        raise ValueError(
+            f"data.uri: {uri} holds data of its own, and this experiment draws the demo data set "
+            "there: choose one that draws nothing, such as playing_cards, or another location"
+        )
     with storage.working_folder(uri) as folder:
         draw_demo(folder, seed=seed, **counts)
         storage.upload_folder(folder, uri, last="demo.json")

@@ -201,7 +201,7 @@ class TrainConfig:
         )
         check(
             0 <= self.warmup_steps < self.total_steps,
-            f"train.warmup_steps must be in [0, steps), got {self.warmup_steps} of "
+            f"train.warmup_steps must be in [0, train.steps), got {self.warmup_steps} of "
             f"{self.total_steps}",
         )
         check_option("train.start", self.start, STARTS)

@@ -107,7 +107,7 @@ def test_every_param_is_explained(parsed: dict[str, Any]) -> None:
 
 def test_only_the_experiment_needs_a_value(parsed: dict[str, Any]) -> None:
     values = {name: param["value"] for name, param in parsed["params"].items()}
-    assert values.pop("experiment") == "configs/experiments/demo.yaml"
+    assert values.pop("experiment") == "demo"
     assert values.pop("resume") == "auto"
     assert set(values.values()) == {None}
 
