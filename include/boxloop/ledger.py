@@ -18,6 +18,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.experiment import fixed_settings, read_experiment
 from boxloop.oracle.stopping import reason_to_stop
+from boxloop.stages import stage_line
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,23 @@ def run_once(
     storage.write_json(run.timing(round_number, name), timing)
     marker = {"fingerprint": fingerprint, "value": value}
     storage.write_json(run.marker(round_number, name), marker)
+    log.info("%s", stage_line(name, timing["seconds"]))
     return value
+
+
+def record_wait(run: Run, round_number: int, task: str, *, until: float) -> None:
+    """Add to a task's timing how long the round then waited for people.
+
+    Args:
+        run: the run.
+        round_number: from 1.
+        task: that has asked them, and has been done.
+        until: when the round went on, in Unix seconds.
+    """
+    uri = run.timing(round_number, task)
+    timing = storage.read_json(uri)
+    waited = max(0.0, until - timing["started"] - timing["seconds"])
+    storage.write_json(uri, {**timing, "waited": round(waited, 3)})
 
 
 def finished_value(run: Run, round_number: int, name: str) -> Value | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from boxloop import steps
 from boxloop.child import Child, parse_progress, step_command
+from boxloop.stages import find_stage_line
 from boxloop.terminal import figure
 
 LAST_LINES = 25  # of a child that failed
@@ -71,7 +72,10 @@ def run_logged(command: Sequence[str], name: str) -> None:
 
     def on_line(line: str) -> None:
         last_lines.append(line)
-        log.log(logging.INFO if parse_progress(line) else logging.DEBUG, "%s", line)
+        if ended := find_stage_line(line):
+            log.info("%s", ended)
+        else:
+            log.log(logging.INFO if parse_progress(line) else logging.DEBUG, "%s", line)
 
     if code := Child(command).run(on_line):
         raise RuntimeError("\n".join([f"{name} failed, exit code {code}:", *last_lines]))

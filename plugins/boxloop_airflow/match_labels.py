@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -69,12 +70,20 @@ class MatchLabelsOperator(HITLEntryOperator):
         super().execute_complete(context, event)
         user = event["responded_by_user"]
         self.log.info("Going on: %s", f"{user['name']} says so" if user else "the time is over")
+        self._record_wait()
         return self._judge()
 
     def _judge(self) -> dict[str, Any]:
         from boxloop import steps
 
         return dict(steps.run_task("match_labels", **self.spec))
+
+    def _record_wait(self) -> None:
+        from boxloop import ledger
+        from boxloop.artifacts import Run
+
+        where = Run(self.spec["run_uri"]), self.spec["round_number"]
+        ledger.record_wait(*where, "match_labels", until=time.time())
 
     def _is_closed(self) -> bool:
         from boxloop import review

@@ -2,7 +2,15 @@ import pandas as pd
 import pytest
 
 from boxloop.report.summary import RoundFacts
-from boxloop.report.times import format_duration, phases_by_round, time_rows, total_row
+from boxloop.report.times import (
+    format_duration,
+    percent,
+    phases_by_round,
+    run_lines,
+    run_times,
+    time_rows,
+    total_row,
+)
 
 
 def _round(number: int, train: float) -> RoundFacts:
@@ -52,3 +60,62 @@ def test_phases_add_up_to_the_round_in_a_unit_that_fits() -> None:
 )
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def _asked(started: float) -> RoundFacts:
+    """Train for 60 s, judge for 10 s, wait 100 s for people, and 5 s later merge for 10 s."""
+    timings = {
+        "train": {"started": started, "seconds": 60.0},
+        "match_labels": {"started": started + 60.0, "seconds": 10.0, "waited": 100.0},
+        "merge": {"started": started + 175.0, "seconds": 10.0},
+    }
+    facts = _round(1, 60.0)
+    return RoundFacts(**{**vars(facts), "timings": timings})
+
+
+def test_waiting_for_people_is_neither_work_nor_queueing() -> None:
+    (row,) = time_rows([_asked(0.0)])
+    assert (row["people"], row["between"], row["whole"]) == (100.0, 5.0, 185.0)
+    assert row["queued"]["merge"] == 5.0
+    assert row["neither"] == 25.0  # judging, merging and the pause between
+
+
+def test_a_task_is_queued_from_the_end_of_what_it_builds_on() -> None:
+    timings = {
+        "parse_annotations": {"started": 100.0, "seconds": 2.0},
+        "write_tfrecords": {"started": 103.0, "seconds": 1.0},
+        "train": {"started": 110.0, "seconds": 60.0},
+        "export": {"started": 170.0, "seconds": 10.0},
+        "evaluate": {"started": 181.0, "seconds": 5.0},
+        "predict-00000-of-00002": {"started": 182.0, "seconds": 9.0},
+        "predict-00001-of-00002": {"started": 184.0, "seconds": 1.0},
+        "match_labels": {"started": 191.0, "seconds": 1.0},
+    }
+    before = RoundFacts(**{**vars(_round(1, 0.0)), "timings": {"merge": timings["train"]}})
+    first = RoundFacts(**{**vars(before), "timings": {"merge": {"started": 90.0, "seconds": 3.0}}})
+    second = RoundFacts(**{**vars(before), "timings": timings})
+    _, row = time_rows([first, second])
+    assert row["queued"] == {
+        "parse_annotations": 7.0,  # since the round before ended: the gate
+        "write_tfrecords": 1.0,
+        "train": 6.0,  # for the GPU
+        "export": 0.0,
+        "evaluate": 1.0,
+        "predict": 4.0,  # the shard that came last
+        "match_labels": 0.0,  # one shard ended at 191 s
+    }
+
+
+def test_the_run_says_what_its_time_went_into_with_people_apart() -> None:
+    times = run_times([_asked(0.0), _asked(285.0)])
+    # 470 s in all; 100 s lie between the rounds
+    assert times == {"train": 120.0, "predict": 0.0, "rest": 150.0, "people": 200.0}
+    assert run_lines({"times": times}) == [
+        "Active learning Success [ Total running time : 0 Hour 4 Minute 30 Second ]",
+        "of it train 0 Hour 2 Minute 0 Second (44 %), predict 0 Hour 0 Minute 0 Second (0 %), "
+        "rest 0 Hour 2 Minute 30 Second (56 %); besides, people 0 Hour 3 Minute 20 Second",
+    ]
+
+
+def test_a_share_of_nothing_is_a_dash() -> None:
+    assert percent(0.0, 0.0) == "\N{EN DASH}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from boxloop.report.times import format_duration
+from boxloop.report.times import format_duration, percent
 
 
 def environment() -> jinja2.Environment:
@@ -22,5 +22,6 @@ def environment() -> jinja2.Environment:
     found.filters["change"] = lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
     found.filters["short_change"] = lambda value: f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
     found.filters["count"] = lambda value: f"{value:,}"
+    found.filters["share_of"] = percent
     found.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,9 @@ from boxloop.experiment import read_experiment
 from boxloop.ledger import shard_values, why_stopped
 from boxloop.report.page import RunFacts, build_page
 from boxloop.report.summary import RoundFacts, build_summary, check_chain
+from boxloop.report.times import run_lines, run_times
+
+log = logging.getLogger(__name__)
 
 
 def write_report(run_uri: str) -> dict[str, Any]:
@@ -44,9 +48,12 @@ def write_report(run_uri: str) -> dict[str, Any]:
         planned_rounds=facts.experiment.rounds,
         stop=facts.stop,
     )
+    summary["times"] = run_times(facts.rounds)
     page = build_page(facts, summary, storage.read_bytes)
     storage.write_bytes(run.report, page.encode())
     storage.write_json(run.report_summary, summary)
+    for line in run_lines(summary):
+        log.info("%s", line)
     return {
         "report_uri": run.report,
         "summary_uri": run.report_summary,

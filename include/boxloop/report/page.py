@@ -33,6 +33,7 @@ from boxloop.report.times import (
     start_time,
     time_rows,
     total_row,
+    worked_seconds,
 )
 from boxloop.settings import Experiment
 
@@ -118,6 +119,7 @@ def build_page(facts: RunFacts, summary: Mapping[str, Any], read_image: ReadImag
         unreadable=sorted({i for f in facts.rounds for i in f.summary["unreadable"]}),
         times=times,
         total_times=total_row(times),
+        worked=worked_seconds(summary["times"]),
         noise_points=_noise_points(facts.rounds[-1].evaluation["images"]),
     )
 

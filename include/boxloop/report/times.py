@@ -1,15 +1,21 @@
-"""Where the time of a run went: seconds by round and task, and how to say them."""
+"""Where the time of a run went: seconds by round and task, and how to say them.
+
+Work is what tasks do. Waiting is the rest: for a worker or a slot, for the gate, and for people.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from boxloop.ledger import ROUND_TASKS, UPSTREAM
 from boxloop.report.summary import RoundFacts, elapsed_seconds
+from boxloop.stages import RUN, stage_line, study_duration
 
 _PHASES = ("train", "predict")
+_SPANS = ("whole", "people", "between", "neither")
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
@@ -35,18 +41,55 @@ def start_time(rounds: Sequence[RoundFacts]) -> str | None:
 def time_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
     """Return the seconds of each round.
 
-    `tasks` is by task; two of them may run at once. `between` is when none ran, `whole` is from
-    the first start to the last end, and `neither` is what of it is neither training nor prediction.
+    Returns:
+        `tasks`: what each ran; two of them may run at once. `queued`: how long each could have
+        begun and had not. `people`: how long the round waited for answers. `between`: when neither
+        a task ran nor people were waited for. `whole`: from the first start to the last end.
+        `neither`: of it, what is no waiting for people, no training and no prediction.
     """
-    rows = []
+    rows, before = [], None
     for facts in rounds:
-        tasks, whole = facts.seconds, elapsed_seconds([facts])
+        tasks, whole, people = facts.seconds, elapsed_seconds([facts]), _people_seconds(facts)
         phases = sum(tasks.get(task, 0.0) for task in _PHASES)
-        row = {"round": facts.round_number, "tasks": tasks, "whole": whole}
-        row["between"] = max(0.0, whole - _busy_seconds(facts))
-        row["neither"] = max(0.0, whole - phases)
+        row = {"round": facts.round_number, "tasks": tasks, "whole": whole, "people": people}
+        row["queued"] = _queued_seconds(facts, before)
+        row["between"] = max(0.0, whole - people - _busy_seconds(facts))
+        row["neither"] = max(0.0, whole - people - phases)
         rows.append(row)
+        before = _end(facts, ROUND_TASKS[-1]) or before
     return rows
+
+
+def _people_seconds(facts: RoundFacts) -> float:
+    return float(sum(timing.get("waited", 0.0) for timing in facts.timings.values()))
+
+
+def _queued_seconds(facts: RoundFacts, before: float | None) -> dict[str, float]:
+    """Return by task the seconds from the end of all that it builds on to its start.
+
+    Args:
+        facts: the round.
+        before: when the round before ended, in Unix seconds.
+    """
+    queued: dict[str, float] = {}
+    for stem, timing in facts.timings.items():
+        task = stem.partition("-")[0]
+        ends = [_end(facts, name) for name in UPSTREAM[task]] or [before]
+        known = [end for end in ends if end is not None]
+        if known:
+            seconds = max(0.0, timing["started"] - max(known))
+            queued[task] = max(queued.get(task, 0.0), seconds)
+    return queued
+
+
+def _end(facts: RoundFacts, task: str) -> float | None:
+    """Return when a task ended and people had answered, None if it left no timing."""
+    ends = [
+        timing["started"] + timing["seconds"] + timing.get("waited", 0.0)
+        for stem, timing in facts.timings.items()
+        if stem.partition("-")[0] == task
+    ]
+    return max(ends, default=None)
 
 
 def _busy_seconds(facts: RoundFacts) -> float:
@@ -62,9 +105,48 @@ def _busy_seconds(facts: RoundFacts) -> float:
 def total_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the sums over rounds, in the form of one of the rows."""
     names = dict.fromkeys(task for row in rows for task in row["tasks"])
-    tasks = {name: sum(row["tasks"].get(name, 0.0) for row in rows) for name in names}
-    sums = {key: sum(row[key] for row in rows) for key in ("whole", "between", "neither")}
-    return {"round": "all", "tasks": tasks, **sums}
+    sums: dict[str, Any] = {
+        kind: {name: sum(row[kind].get(name, 0.0) for row in rows) for name in names}
+        for kind in ("tasks", "queued")
+    }
+    sums |= {key: sum(row[key] for row in rows) for key in _SPANS}
+    return {"round": "all", **sums}
+
+
+def run_times(rounds: Sequence[RoundFacts]) -> dict[str, float]:
+    """Return the seconds of a run by what they went into.
+
+    Returns:
+        `train`, `predict` and `rest`, which together are the run without waiting for people, what
+        lies between rounds being in `rest`; and `people`.
+    """
+    total = total_row(time_rows(rounds))
+    parts = {task: total["tasks"].get(task, 0.0) for task in _PHASES}
+    rest = elapsed_seconds(rounds) - sum(parts.values()) - total["people"]
+    parts |= {"rest": max(0.0, rest), "people": total["people"]}
+    return {name: round(seconds, 3) for name, seconds in parts.items()}
+
+
+def worked_seconds(times: Mapping[str, float]) -> float:
+    """Return the seconds of a run without waiting for people, from what `run_times` returned."""
+    return sum(seconds for name, seconds in times.items() if name != "people")
+
+
+def run_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the end of a run says in the log, from its report/summary.json."""
+    parts = summary["times"]
+    worked = worked_seconds(parts)
+    told = [
+        f"{name} {study_duration(parts[name])} ({percent(parts[name], worked)})"
+        for name in ("train", "predict", "rest")
+    ]
+    people = f"; besides, people {study_duration(parts['people'])}" if parts["people"] else ""
+    return [stage_line(RUN, worked), f"of it {', '.join(told)}{people}"]
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share as people say it, `41 %`; of nothing a dash."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "\N{EN DASH}"
 
 
 def phases_by_round(rows: Sequence[dict[str, Any]]) -> tuple[str, dict[str, list[float]]]:
@@ -74,4 +156,6 @@ def phases_by_round(rows: Sequence[dict[str, Any]]) -> tuple[str, dict[str, list
     parts = {task: [row["tasks"].get(task, 0.0) for row in rows] for task in _PHASES}
     parts["other tasks"] = [max(0.0, row["neither"] - row["between"]) for row in rows]
     parts["between tasks"] = [row["between"] for row in rows]
+    if any(row["people"] for row in rows):
+        parts["waiting for people"] = [row["people"] for row in rows]
     return unit, {name: [value / size for value in values] for name, values in parts.items()}

@@ -61,8 +61,7 @@ PARAMS: dict[str, Param] = {
         title="Experiment",
         description="A name from configs/experiments, or the path or gs:// address of a YAML "
         "file. It decides all that is left empty below, so nothing else need be filled in.",
-        section="Experiment",
-    ),
+    ),  # in no section: Airflow opens its own, Run Parameters, and no other
     **{
         name: field.param(section)
         for section, fields in SECTIONS.items()

@@ -79,5 +79,6 @@ def choice(
         description: of the field.
         values: choice to value; by default a choice is the value.
     """
-    schema = {"type": ["null", "string"], "enum": [None, *words], "values_display": dict(words)}
+    shown = {"null": "as in the experiment", **words}
+    schema = {"type": ["null", "string"], "enum": [None, *words], "values_display": shown}
     return Field(title, setting, description, schema, values or {name: name for name in words})
