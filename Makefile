@@ -2,6 +2,7 @@
 # make test     linters, types and every test: about half an hour
 # make check    linters, types and the fast tests: under three minutes
 # make airflow  keep Airflow up, for your own data; Ctrl-C stops it
+# make tensorboard  curves of all runs, also while they train, at http://127.0.0.1:6006
 # make clean    remove the environment, Airflow's home and caches, but no run (.boxloop stays)
 #
 # PYTHON=python3.12 make demo   builds the environment with another interpreter (3.11 to 3.13).
@@ -12,13 +13,16 @@ BIN := $(VENV)/bin
 UV := uv==0.13.9
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
-.PHONY: demo test check lint airflow setup lock clean
+.PHONY: demo test check lint airflow tensorboard setup lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/boxloop demo $(if $(SEED),--seed $(SEED))
 
 airflow: $(VENV)/ready
 	@$(BIN)/boxloop airflow
+
+tensorboard: $(VENV)/ready
+	@$(BIN)/boxloop tensorboard
 
 test: lint
 	$(BIN)/pytest

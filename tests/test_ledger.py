@@ -11,6 +11,7 @@ from boxloop.ledger import (
     check_previous_round,
     finished_rounds,
     parent_digest,
+    record_wait,
     run_once,
     shard_values,
     task_value,
@@ -154,3 +155,25 @@ def test_other_rounds_and_rules_undo_nothing(run: Run) -> None:
     storage.write_bytes(run.experiment, b"name: a\nseed: 2\nrounds: 9\nstop: {images: 9}\n")
     do(run, "parse_annotations", calls)
     assert calls == ["parse_annotations"]
+
+
+def test_a_stage_that_ends_well_says_so_and_one_that_is_done_already_does_not(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for _ in range(2):
+        do(run, "parse_annotations", [])
+    told = [line for line in caplog.messages if line.startswith("Annotation parsing Success [")]
+    assert len(told) == 1
+
+
+def test_how_long_people_took_stands_beside_the_time_of_the_task_that_asked_them(
+    run: Run,
+) -> None:
+    storage.write_json(run.timing(1, "match_labels"), {"started": 1000.0, "seconds": 5.0})
+    record_wait(run, 1, "match_labels", until=1065.0)
+    assert storage.read_json(run.timing(1, "match_labels")) == {
+        "started": 1000.0,
+        "seconds": 5.0,
+        "waited": 60.0,
+    }

@@ -127,6 +127,11 @@ class Child:
                 os.killpg(self._process.pid, number)
 
 
+def is_watched() -> bool:
+    """Whether another process waits for this one, and tells people how it ended."""
+    return os.environ.get(LIFELINE) == "1" or bool(os.environ.get(heartbeat.URI))
+
+
 def watch_lifeline() -> None:
     """End this process when nobody waits for it any more.
 

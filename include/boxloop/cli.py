@@ -17,10 +17,12 @@ from boxloop import (
     history_cli,
     review_cli,
     steps,
+    tensorboard_cli,
     train_cli,
     zoo_cli,
 )
 from boxloop.experiment import default_root, parse_setting
+from boxloop.failure import explained, handed_on
 from boxloop.oracle_settings import JUDGES
 from boxloop.terminal import printable_lines
 
@@ -42,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HOPELESS as error:
         if options.verbose:
             raise
-        sys.stderr.write(f"boxloop: error: {printable_lines(str(error))}\n")
+        _write_error(error)
         return child.INPUT_ERROR
     except RuntimeError as error:
-        sys.stderr.write(f"boxloop: error: {printable_lines(str(error))}\n")
+        _write_error(error)
         return 1
     except BrokenPipeError:  # `boxloop zoo | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,6 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("boxloop: interrupted; run the same command again to go on\n")
         return 130
+
+
+def _write_error(error: BaseException) -> None:
+    """Write what went wrong, and last the block that says what to do, if there is one."""
+    told = [f"boxloop: error: {error}", *getattr(error, "__notes__", [])]
+    sys.stderr.write(printable_lines("\n".join(told)) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     detect_cli.add_commands(commands)
     history_cli.add_commands(commands)
     review_cli.add_commands(commands)
+    tensorboard_cli.add_commands(commands)
     train_cli.add_commands(commands)
     zoo_cli.add_commands(commands)
 
@@ -125,14 +134,15 @@ def _step(options: argparse.Namespace) -> int:
     import psutil
 
     child.watch_lifeline()
-    value = steps.run_task(
-        options.task,
-        options.run,
-        options.round,
-        shard=options.shard,
-        num_shards=options.num_shards,
-        started=psutil.Process().create_time(),  # the time of starting up counts too
-    )
+    with handed_on() if child.is_watched() else explained(options.task, options.run, options.round):
+        value = steps.run_task(
+            options.task,
+            options.run,
+            options.round,
+            shard=options.shard,
+            num_shards=options.num_shards,
+            started=psutil.Process().create_time(),  # the time of starting up counts too
+        )
     sys.stdout.write(f"{value}\n")
     return 0
 

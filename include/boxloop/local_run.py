@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boxloop import steps
+from boxloop.artifacts import Run
 from boxloop.child import Child, parse_progress, step_command
+from boxloop.failure import Cause, StepError, explained, parse_failure
 from boxloop.stages import find_stage_line
 from boxloop.terminal import figure
 
@@ -34,16 +36,18 @@ def run_experiment(
     Raises:
         RuntimeError: if a child process fails; its output is in the log.
     """
-    specs = steps.plan_rounds(
-        experiment_uri, root=root, experiment_id=experiment_id, overrides=overrides
-    )
+    with explained("plan_rounds", Run.of(root, experiment_id).uri):
+        specs = steps.plan_rounds(
+            experiment_uri, root=root, experiment_id=experiment_id, overrides=overrides
+        )
     for spec in specs:
         run_uri, round_number = spec["run_uri"], spec["round_number"]
         if reason := steps.check_previous_round(run_uri, round_number):
             log.info("Stopped before round %d: %s", round_number, reason)
             break
         for task in steps.ROUND_TASKS:
-            _run_task(task, run_uri, round_number)
+            with explained(task, run_uri, round_number):
+                _run_task(task, run_uri, round_number)
         summary = steps.task_value("merge", run_uri, round_number)
         log.info(
             "Round %d: %d training images, mAP@0.5 %s, %d adopted",
@@ -51,7 +55,8 @@ def run_experiment(
             figure(summary["map50"]),
             summary["adopted"],
         )
-    return steps.report(specs[0]["run_uri"])
+    with explained("report", specs[0]["run_uri"]):
+        return steps.report(specs[0]["run_uri"])
 
 
 def _run_task(task: str, run_uri: str, round_number: int) -> None:
@@ -69,8 +74,12 @@ def run_logged(command: Sequence[str], name: str) -> None:
         RuntimeError: if it fails; says how it ended and what it printed last.
     """
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
+    causes: list[Cause] = []
 
     def on_line(line: str) -> None:
+        if cause := parse_failure(line):
+            causes.append(cause)
+            return
         last_lines.append(line)
         if ended := find_stage_line(line):
             log.info("%s", ended)
@@ -78,4 +87,5 @@ def run_logged(command: Sequence[str], name: str) -> None:
             log.log(logging.INFO if parse_progress(line) else logging.DEBUG, "%s", line)
 
     if code := Child(command).run(on_line):
-        raise RuntimeError("\n".join([f"{name} failed, exit code {code}:", *last_lines]))
+        message = "\n".join([f"{name} failed, exit code {code}:", *last_lines])
+        raise StepError(message, causes[-1] if causes else None, code)

@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from boxloop.child import INPUT_ERROR, Child, step_command
+from boxloop.failure import Cause, StepError, ended
 from boxloop_airflow.progress import Display
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class ChildTaskOperator(BaseOperator):
         command = step_command(*where, self.shard, self.num_shards)
         self.log.info("Running %s", " ".join(command))
         self._child = Child(command)
-        self._check(self._child.run(Display(self.log, context.get("task_state_store"))))
+        display = Display(self.log, context.get("task_state_store"))
+        self._check(self._child.run(display), display.cause)
         return dict(steps.task_value(*where, shard=self.shard, num_shards=self.num_shards))
 
     def on_kill(self) -> None:
@@ -58,14 +60,14 @@ class ChildTaskOperator(BaseOperator):
         if self._child is not None:
             self._child.terminate()
 
-    def _check(self, exit_code: int) -> None:
+    def _check(self, exit_code: int, cause: Cause | None) -> None:
         """Raise unless the child ended well."""
         name = f"{self.step} of round {self.spec['round_number']}"
+        if exit_code == 0:
+            return
+        error = StepError(f"{name} {ended(exit_code)}", cause, exit_code)
         if exit_code == INPUT_ERROR:
-            raise AirflowFailException(f"{name} cannot use its input or settings; see above")
-        if exit_code < 0:
-            raise RuntimeError(
-                f"{name} was ended by signal {-exit_code}: stopped from outside, or out of memory"
-            )
-        if exit_code > 0:
-            raise RuntimeError(f"{name} ended with exit code {exit_code}; its log is above")
+            raise AirflowFailException(
+                f"{name} cannot use its input or settings: {error.cause.message}"
+            ) from error
+        raise error

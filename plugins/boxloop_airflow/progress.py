@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from boxloop.child import parse_progress
+from boxloop.failure import Cause, parse_failure
 
 PROGRESS_KEY = "progress"
 PROGRESS_SECONDS = 1.0
@@ -28,6 +29,8 @@ class Display:
         self._offset_key = offset_key
         self._progress: dict[str, Any] | None = None
         self._next_update = 0.0
+        self.cause: Cause | None = None
+        """Why the process failed, if it has said so."""
 
     def __call__(self, line: str, offset: Any = None) -> None:
         """Show a line.
@@ -36,11 +39,13 @@ class Display:
             line: as it was printed.
             offset: after this line.
         """
-        progress = parse_progress(line)
-        if progress is None:
-            self._log.info("%s", line)
-        else:
+        progress, cause = parse_progress(line), parse_failure(line)
+        if cause is not None:
+            self.cause = cause
+        elif progress is not None:
             self._progress = progress
+        else:
+            self._log.info("%s", line)
         is_last = progress is not None and _is_last(progress)
         if self._store is not None and (is_last or time.monotonic() >= self._next_update):
             self._next_update = time.monotonic() + PROGRESS_SECONDS

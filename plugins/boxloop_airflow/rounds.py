@@ -18,6 +18,7 @@ from airflow.sdk import (
 
 from boxloop_airflow.child_task import ChildTaskOperator
 from boxloop_airflow.gate import RoundGate
+from boxloop_airflow.last_words import tell_failure, tell_retry
 from boxloop_airflow.match_labels import MatchLabelsOperator
 from boxloop_airflow.train_detector import TrainDetectorOperator
 
@@ -36,6 +37,8 @@ DEFAULT_ARGS = {
     "retries": 2,
     "retry_delay": timedelta(seconds=15),
     "retry_policy": WRONG_INPUT,
+    "on_failure_callback": [tell_failure],
+    "on_retry_callback": [tell_retry],
 }
 """Of every task, unless it says otherwise."""
 

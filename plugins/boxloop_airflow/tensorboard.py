@@ -35,8 +35,10 @@ def push(context: Any, spec: Any) -> None:
         context["ti"].xcom_push(key=TensorBoardLink().xcom_key, value=url)
 
 
-def tensorboard_url(run_uri: str, round_number: int) -> str:
-    """Return the address of a round in the TensorBoard at $BOXLOOP_TENSORBOARD_URL, else "".
+def tensorboard_url(run_uri: str, round_number: int | None = None) -> str:
+    """Return the address of a round, or a run, in the TensorBoard at $BOXLOOP_TENSORBOARD_URL.
+
+    Where that is not set it is "".
 
     It shows what lies below the artifact root or the run, so the address picks a round by the end
     of its path.
@@ -45,5 +47,6 @@ def tensorboard_url(run_uri: str, round_number: int) -> str:
     if not base:
         return ""
     experiment = run_uri.rstrip("/").rpartition("/")[2]
-    runs = rf"(^|{experiment}/)round_{round_number:02d}/"
+    number = r"\d+" if round_number is None else f"{round_number:02d}"
+    runs = rf"(^|{experiment}/)round_{number}/"
     return f"{base}/?runFilter={quote(runs, safe='')}#timeseries"

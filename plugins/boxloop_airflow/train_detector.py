@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from boxloop import heartbeat
 from boxloop.artifacts import Run
 from boxloop.child import INPUT_ERROR, step_command
+from boxloop.failure import Cause, StepError
 from boxloop_airflow import tensorboard
 from boxloop_airflow.launchers import (
     FAILED,
@@ -130,7 +132,7 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         self._the_launcher.follow(self._job, offset, display)
         status = self._the_launcher.status(self._job)
         self._the_launcher.remove(self._job)
-        self._check(status)
+        self._check(status, display.cause)
         return self.get_job_result(external_id, context)
 
     def get_job_result(self, external_id: Any, context: Context) -> dict[str, Any]:
@@ -209,21 +211,26 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
             owner=owner,
         )
 
-    def _check(self, status: Status) -> None:
+    def _check(self, status: Status, cause: Cause | None) -> None:
         """Raise unless the job has ended well."""
         if status.state == SUCCEEDED:
             return
         name = f"training of round {self.spec['round_number']}"
+        how = "is gone" if status.state == GONE else f"ended with exit code {status.exit_code}"
+        reason = f" ({status.reason})" if status.reason else ""
+        error = StepError(
+            f"{name} {how}{reason}; the next attempt goes on from the newest checkpoint",
+            cause,
+            status.exit_code or (-signal.SIGKILL if status.state == GONE else 0),
+        )
         if status.exit_code == INPUT_ERROR:
             why = status.reason or "its log above says why"
-            raise AirflowFailException(f"{name} would fail again, so it is not tried again: {why}")
+            raise AirflowFailException(
+                f"{name} would fail again, so it is not tried again: {why}"
+            ) from error
         if status.reason == OUT_OF_MEMORY:
             raise AirflowFailException(
                 f"{name} ran out of memory: lower train.batch_size or model.input_size, or give "
                 "it a machine with more"
-            )
-        how = "is gone" if status.state == GONE else f"ended with exit code {status.exit_code}"
-        reason = f" ({status.reason})" if status.reason else ""
-        raise RuntimeError(
-            f"{name} {how}{reason}; the next attempt goes on from the newest checkpoint"
-        )
+            ) from MemoryError(status.reason)
+        raise error

@@ -212,3 +212,10 @@ def test_a_message_that_speaks_of_no_field_stays_as_it_is() -> None:
 @pytest.mark.parametrize("run_id", ["manual__2026-11-22T12:00:00+00:00", "My run", "a/../b"])
 def test_a_slug_is_a_safe_experiment_id(run_id: str) -> None:
     assert PARAMS["experiment_id"].resolve(slug(run_id)) == slug(run_id)
+
+
+def test_the_documents_name_every_field_and_its_setting() -> None:
+    text = Path("docs/trigger-form.md").read_text()
+    for name, param in PARAMS.items():
+        setting = f"`{OVERRIDES[name]}`" if name in OVERRIDES else ""
+        assert name == "experiment" or f"| {param.schema['title']} | {setting}" in text, name

@@ -238,7 +238,7 @@ def test_a_machine_with_too_little_memory_is_not_tried_again(
     operator: TrainDetectorOperator,
 ) -> None:
     with pytest.raises(AirflowFailException, match=r"lower train\.batch_size"):
-        operator._check(Status("failed", 137, OUT_OF_MEMORY))
+        operator._check(Status("failed", 137, OUT_OF_MEMORY), None)
 
 
 def test_a_killed_task_asks_the_job_to_save_and_does_not_wait_for_it(

@@ -25,6 +25,7 @@ import psutil
 
 from boxloop.experiment import CONFIGS
 from boxloop.local_airflow.client import AirflowClient
+from boxloop.tensorboard_cli import URL as TENSORBOARD
 
 PROJECT = CONFIGS.parent
 HOME = PROJECT / ".airflow"
@@ -44,6 +45,7 @@ TUNING = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     # longer than the timeout above and a retry's delay: after that a trainer is not taken up again
     "BOXLOOP_ORPHAN_SECONDS": "120",
+    "BOXLOOP_TENSORBOARD_URL": TENSORBOARD,
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_USE_LEGACY_KERAS": "1",
 }

@@ -1,0 +1,211 @@
+"""One block of text for people at the end of a log that ends badly. Pure, but for `explained`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+from boxloop.advice import (
+    ADVICE,
+    BEFORE,
+    BUCKET,
+    DISK,
+    LEASE,
+    LOSS,
+    MEMORY,
+    MISSING,
+    PERMISSION,
+    SETTING,
+    SIGNAL,
+    STALE,
+    UNKNOWN,
+)
+from boxloop.artifacts import Run
+from boxloop.lease import LeaseLostError
+from boxloop.terminal import printable_lines
+
+MARK = "@failure "
+WIDTH = 96
+RULE = "-" * WIDTH
+MAX_MESSAGE = 600
+SHELL_SIGNAL = 128
+"""What a shell adds to the number of a signal."""
+
+
+class Cause(NamedTuple):
+    """What went wrong, as a process tells the one that started it."""
+
+    kind: str
+    message: str
+    subject: str
+
+
+class StepError(RuntimeError):
+    """A process of Boxloop has ended badly.
+
+    Args:
+        message: how.
+        cause: what it has said of why, if anything.
+        exit_code: negative, or 128 and more, where a signal ended it.
+    """
+
+    def __init__(self, message: str, cause: Cause | None, exit_code: int) -> None:
+        super().__init__(message)
+        is_signal = exit_code < 0 or exit_code > SHELL_SIGNAL
+        self.cause = cause or Cause(SIGNAL if is_signal else UNKNOWN, message, "")
+
+
+def ended(exit_code: int) -> str:
+    """Return how a process ended, from its exit code; negative: by a signal."""
+    if exit_code < 0:
+        return f"was ended by signal {-exit_code}: stopped from outside, or out of memory"
+    return f"ended with exit code {exit_code}; its log is above"
+
+
+def find_cause(error: BaseException) -> Cause:
+    """Return what went wrong, from an error and those behind it."""
+    for each in _chain(error):
+        if isinstance(each, StepError):
+            return each.cause
+    kinds = [kind for each in _chain(error) if (kind := _kind(each)) != UNKNOWN]
+    return Cause(
+        kinds[0] if kinds else UNKNOWN, str(error) or type(error).__name__, _subject(error)
+    )
+
+
+def failure_line(error: BaseException) -> str:
+    """Return what a child process prints of its end; `parse_failure` reads it."""
+    return MARK + json.dumps(find_cause(error)._asdict())
+
+
+def parse_failure(line: str) -> Cause | None:
+    """Return what a line of `failure_line` says; None if it is none."""
+    if not line.startswith(MARK):
+        return None
+    try:
+        return Cause(**json.loads(line.removeprefix(MARK)))
+    except (TypeError, ValueError):
+        return None
+
+
+def failure_block(
+    error: BaseException,
+    *,
+    task: str,
+    run_uri: str = "",
+    round_number: int | None = None,
+    retry: str = "",
+    experiment: str = "",
+) -> str:
+    """Return what failed, on what, what to do, and where the details are.
+
+    Args:
+        error: that ended the task.
+        task: its name.
+        run_uri: folder of the experiment, as far as it is known.
+        round_number: from 1; None outside rounds.
+        retry: what happens by itself, such as `it is tried again, 2 more times`.
+        experiment: its name; by default the folder's.
+    """
+    cause = find_cause(error)
+    advice = ADVICE.get(cause.kind, ADVICE[UNKNOWN])
+    experiment = experiment or run_uri.rstrip("/").rpartition("/")[2]
+    number = "" if round_number is None else f" of round {round_number}"
+    folder = run_uri if round_number is None else Run(run_uri).round(round_number)
+    rows = {
+        "What failed": f"{task}{number}" + (f", experiment {experiment}" if experiment else ""),
+        "On what": cause.subject or "no single file or setting",
+        "Why": _shorten(printable_lines(cause.message)),
+        "What to do": f"Nothing yet: {retry}. If that fails too: {advice.text}"
+        if retry
+        else advice.text,
+        "Details": f"the log above; {folder + '; ' if run_uri else ''}docs/{advice.page}",
+    }
+    lines = [line for name, text in rows.items() for line in _row(name, text)]
+    return "\n".join([RULE, *lines, RULE])
+
+
+@contextmanager
+def explained(task: str, run_uri: str = "", round_number: int | None = None) -> Iterator[None]:
+    """Add the block to every error that passes, as its note."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(failure_block(error, task=task, run_uri=run_uri, round_number=round_number))
+        raise
+
+
+@contextmanager
+def handed_on() -> Iterator[None]:
+    """Print the line of every error that passes, for the process that waits for this one."""
+    try:
+        yield
+    except Exception as error:
+        sys.stdout.write(f"{failure_line(error)}\n")
+        raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _kind(error: BaseException) -> str:
+    name, module = type(error).__name__, type(error).__module__
+    if module.partition(".")[0] in ("google", "requests", "urllib3", "httpx"):
+        return BUCKET
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DISK
+    if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+        return MEMORY
+    if re.match(r"round \d+ failed;", str(error)):
+        return BEFORE
+    if isinstance(error, ValueError) and re.search(r"\bbuilt on|has no summary", str(error)):
+        return STALE
+    kinds = {
+        LeaseLostError: LEASE,
+        FileNotFoundError: MISSING,
+        NotADirectoryError: MISSING,
+        PermissionError: PERMISSION,
+        FloatingPointError: LOSS,
+        ConnectionError: BUCKET,
+        ValueError: SETTING,
+    }
+    return next((kind for cls, kind in kinds.items() if isinstance(error, cls)), UNKNOWN)
+
+
+def _subject(error: BaseException) -> str:
+    """Return the field, setting, file or folder that an error is about; "" if it does not say."""
+    for each in _chain(error):
+        if found := re.match(r"Fields? (\".+?)(?:, line \d+)?: ", str(each)):
+            return f"the form's field {found[1]}"
+        if isinstance(each, OSError) and each.filename:
+            return str(each.filename)
+        if found := re.match(r"(?:unknown )?(?:setting )?([a-z_]+(?:\.[a-z_0-9]+)+)", str(each)):
+            return f"setting {found[1]}"
+        if found := re.search(r"(?:gs:/|(?<![\w.]))/[^\s:;,'\"]+", str(each)):
+            return found[0]
+    return ""
+
+
+def _row(name: str, text: str) -> list[str]:
+    """Return the lines of a row, words kept whole."""
+    start, indent = f"{name + ':':<12} ", " " * 13
+    wrap = partial(textwrap.wrap, width=WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    first, *others = text.splitlines() or [""]
+    lines = wrap(start + first, break_long_words=False)
+    for each in others:
+        lines += wrap(indent + each, break_long_words=False)
+    return lines
+
+
+def _shorten(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE].rstrip()} ..."

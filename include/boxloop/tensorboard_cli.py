@@ -1,0 +1,45 @@
+"""`boxloop tensorboard`: the curves of runs, also of those at work."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from boxloop import storage
+from boxloop.artifacts import Run
+from boxloop.experiment import default_root
+
+HOST, PORT = "127.0.0.1", 6006
+URL = f"http://{HOST}:{PORT}"
+"""Where it is unless told otherwise; `make airflow` links to it."""
+EXAMPLES = """examples:
+  boxloop tensorboard                          all runs below $BOXLOOP_ROOT, else .boxloop
+  boxloop tensorboard .boxloop/experiments/a   one run
+  boxloop tensorboard --root gs://bucket/runs --port 6007
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to an argparse subparsers object."""
+    parser = commands.add_parser(
+        "tensorboard",
+        help="show losses, metrics and pictures of runs, also while they train",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", nargs="?", help="a run's folder, or gs://; by default all runs")
+    parser.add_argument("--root", default=default_root(), help="artifact root: folder or gs://")
+    parser.add_argument("--host", default=HOST, help="address to listen at; 0.0.0.0 lets others in")
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.set_defaults(command=_tensorboard)
+
+
+def _tensorboard(options: argparse.Namespace) -> int:
+    logdir = storage.absolute(options.run or Run.of(options.root, "").uri.rstrip("/"))
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", logdir]
+    command += ["--host", options.host, "--port", str(options.port), "--reload_interval", "5"]
+    sys.stdout.write(f"TensorBoard of {logdir}: http://{options.host}:{options.port}\n")
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # so that whoever ends this command ends TensorBoard
