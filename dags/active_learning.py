@@ -4,11 +4,12 @@ Round by round the detector boxes more of your images itself. Each round **train
 far, **predicts** on the images without boxes, keeps the detections whose class is the one the image
 is known to show, and **merges** them into the training set of the next round.
 
-- **Trigger it** with the form: every field left empty is as the experiment file has it.
+- **Trigger it** with the form: every field left empty is as the experiment has it. The task
+  `plan_rounds` shows every setting, in its log and as its XCom `experiment`.
 - **Watch it**: Grid -> `round` -> a task lists the rounds; a task instance has its log, its
   duration and, under *Storage*, its live progress. The time of a `gate` is time spent waiting.
-- **If a task fails**: mend the cause and clear the failed tasks; the rounds after it follow. What
-  is finished is never done twice.
+- **If a task fails**, its log ends with what to do. Mend the cause and clear the failed tasks; the
+  rounds after it follow. What is finished is never done twice.
 - **A training that dies** is taken up again: the job goes on without its task, a new one from its
   newest checkpoint. What a cleared `train` does, the form's field *Cleared training* says.
 - **If the experiment asks people** (`oracle.by`: human or both), `match_labels` waits for them,

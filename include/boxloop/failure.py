@@ -34,7 +34,7 @@ from boxloop.terminal import printable_lines
 MARK = "@failure "
 WIDTH = 96
 RULE = "-" * WIDTH
-MAX_MESSAGE = 600
+MAX_MESSAGE, MAX_LINES = 600, 8
 SHELL_SIGNAL = 128
 """What a shell adds to the number of a signal."""
 
@@ -208,4 +208,6 @@ def _row(name: str, text: str) -> list[str]:
 
 
 def _shorten(message: str) -> str:
-    return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE].rstrip()} ..."
+    """Return the beginning of a message: its first lines, and not much of them."""
+    text = "\n".join(message.splitlines()[:MAX_LINES])
+    return f"{text[:MAX_MESSAGE].rstrip()} ..." if len(message) > len(text[:MAX_MESSAGE]) else text
