@@ -153,3 +153,14 @@ def test_a_chain_that_does_not_fit_is_refused(make_run: MakeRun) -> None:
     with pytest.raises(ValueError, match="round 2 was built on an older round 1"):
         write_report(run.uri)
     assert not Path(run.report).exists()
+
+
+def test_the_page_tells_waiting_for_people_apart_from_work(make_run: MakeRun) -> None:
+    run = make_run()
+    asked = {"started": 1295.0, "seconds": 5.0, "waited": 90.0}
+    storage.write_json(run.timing(1, "match_labels"), asked)
+    page = " ".join(_page(run).split())
+    times = storage.read_json(run.report_summary)["times"]
+    assert times["people"] == 90.0
+    assert "besides, 1 min 30 s of waiting for people, which is no work" in page
+    assert "<h3>Queued</h3>" in page

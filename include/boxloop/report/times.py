@@ -150,12 +150,13 @@ def percent(part: float, whole: float) -> str:
 
 
 def phases_by_round(rows: Sequence[dict[str, Any]]) -> tuple[str, dict[str, list[float]]]:
-    """Return a fitting unit of time, and in it the parts that add up to each round."""
-    longest = max(row["whole"] for row in rows)
+    """Return a fitting unit of time, and in it the parts that add up to each round's work.
+
+    Waiting for people is left out: a day of it would leave nothing else to be seen.
+    """
+    longest = max(row["whole"] - row["people"] for row in rows)
     unit, size = next(unit for unit in _UNITS if longest >= 2 * unit[1] or unit[1] == 1)
     parts = {task: [row["tasks"].get(task, 0.0) for row in rows] for task in _PHASES}
     parts["other tasks"] = [max(0.0, row["neither"] - row["between"]) for row in rows]
     parts["between tasks"] = [row["between"] for row in rows]
-    if any(row["people"] for row in rows):
-        parts["waiting for people"] = [row["people"] for row in rows]
     return unit, {name: [value / size for value in values] for name, values in parts.items()}
