@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from boxloop import storage
@@ -38,8 +39,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, bucket: str) -> Iterator[Ai
     with AirflowServer(root / "home", port=0, environment=environment, dags=dags) as server:
         yield server
         started = server.processes()
-    assert not [process for process in started if process.is_running()]
+    assert not [process for process in started if runs(process)]
     assert server.processes() == []
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is more than an entry that its parent has yet to take note of."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture(scope="session")
