@@ -3,49 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response, status
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import Depends, HTTPException, Query, Request, Response, status
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from boxloop import review
 from boxloop.oracle.answers import MAX_BYTES
-from boxloop_airflow.review import pictures, state
-from boxloop_airflow.review.rights import (
+from boxloop_airflow.pages import pictures
+from boxloop_airflow.pages.app import make_app, serve_files
+from boxloop_airflow.pages.rights import (
     FROM_ITS_AUTHOR,
     FROM_THIS_SITE,
     MAY_DECIDE,
     MAY_READ,
     may_decide,
 )
-from boxloop_airflow.review.runs import Round, asked_rounds, find_round, is_elsewhere
+from boxloop_airflow.pages.runs import Round, is_elsewhere
+from boxloop_airflow.review import state
+from boxloop_airflow.review.runs import asked_rounds, find_round
 
 PAGE = Path(__file__).parent / "page"
-FILES = {path.name: path for path in PAGE.iterdir() if path.suffix in (".css", ".js")}
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; "
-    "form-action 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _RECORDING = threading.Lock()  # an answer that comes from two tabs at once is saved once
 _DECODERS = CapacityLimiter(2)
 """Threads apart from Airflow's own; a decoded image may take hundreds of megabytes."""
 RUN = "/dags/{dag_id}/runs/{run_id}"
 ROUND = f"{RUN}/rounds/{{number}}"
 
-app = FastAPI(title="Boxloop review", openapi_url=None, docs_url=None, redoc_url=None)
+app = make_app("Boxloop review", largest_body=MAX_BYTES)
 
 
 class BoxGiven(BaseModel):
@@ -75,50 +67,10 @@ class Answer(BaseModel):
     """Digest of the queue that the answer is for."""
 
 
-@app.middleware("http")
-async def add_headers(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Tell browsers to take nothing for what it is not, and to load from here alone."""
-    response = await call_next(request)
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
-
-
-@app.middleware("http")
-async def limit_bodies(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Refuse a body that is too large, or of no stated size, before it is read."""
-    length = request.headers.get("content-length", "")
-    if request.method == "POST" and not (length.isdecimal() and int(length) <= MAX_BYTES):
-        problem = {"detail": f"the limit is {MAX_BYTES} bytes, and Content-Length must be stated"}
-        return JSONResponse(problem, status.HTTP_413_CONTENT_TOO_LARGE)
-    return await call_next(request)
-
-
-@app.exception_handler(RequestValidationError)
-def tell_invalid(request: Request, error: RequestValidationError) -> Response:
-    """Say what is wrong, but not repeat what was sent: it may not be JSON."""
-    found = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    text = json.dumps({"detail": "; ".join(found)})  # in ASCII, whatever a name is made of
-    return Response(text, status.HTTP_422_UNPROCESSABLE_CONTENT, media_type="application/json")
-
-
-@app.exception_handler(UnicodeEncodeError)
-def tell_no_text(request: Request, error: UnicodeEncodeError) -> Response:
-    """Refuse names that are no text: half of a pair of surrogates."""
-    problem = {"detail": "there is a character that is none"}
-    return JSONResponse(problem, status.HTTP_422_UNPROCESSABLE_CONTENT)
-
-
-@app.get("/static/{name}")
-def static(name: str, user: GetUserDep) -> FileResponse:
-    """Return a script or the style sheet to anyone who is logged in."""
-    if name not in FILES:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "there is no such file")
-    return FileResponse(FILES[name], headers={"Cache-Control": "private, no-cache"})
+serve_files(
+    app,
+    {path.name: path.read_text() for path in PAGE.iterdir() if path.suffix in (".css", ".js")},
+)
 
 
 @app.get(RUN, dependencies=[MAY_READ])

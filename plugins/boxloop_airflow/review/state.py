@@ -17,7 +17,7 @@ from boxloop.data.formats.annotation import Box
 from boxloop.experiment import read_experiment
 from boxloop.oracle.answers import Decision, Question, parse_answer, to_json
 from boxloop.oracle.decisions import standing
-from boxloop_airflow.review.runs import Round, is_below
+from boxloop_airflow.pages.runs import Round, is_below
 
 _SHOWN = ("image_id", "image_label", "class_name", "score", "p_right", "action", "reason")
 

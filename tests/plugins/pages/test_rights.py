@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx`")  # Airflow impor
 def test_a_proxy_may_tell_another_host_than_the_browsers(
     monkeypatch: pytest.MonkeyPatch, origin: str, is_ours: bool
 ) -> None:
-    from boxloop_airflow.review.rights import check_sender
+    from boxloop_airflow.pages.rights import check_sender
 
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/path")
     headers = {"content-type": "application/json", "origin": origin, "host": "inner:8080"}

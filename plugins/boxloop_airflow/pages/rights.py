@@ -1,4 +1,4 @@
-"""Who may see the review page, and who may decide. Airflow's own rules, asked for each request.
+"""Who may see a page, and who may act on it. Airflow's own rules, asked for each request.
 
 Airflow does not guard an application of a plugin: each route here names what it demands.
 """
@@ -17,16 +17,29 @@ from fastapi import Depends, HTTPException, Request, status
 
 MAY_READ = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
 """Logged in, and allowed to see the runs of the DAG in the path; else 401 or 403."""
+MAY_SEE_TASKS = Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))
+"""Logged in, and allowed to see the task instances of the DAG in the path."""
 MAY_DECIDE = Depends(requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL))
 """Logged in, and allowed to answer the waiting tasks of the DAG in the path."""
+MAY_RERUN = Depends(requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE))
+"""Logged in, and allowed to clear the tasks of the DAG in the path."""
 
 
 def may_decide(user: Any, dag_id: str) -> bool:
     """Say whether a user would pass MAY_DECIDE."""
+    return _may_put(user, dag_id, DagAccessEntity.HITL_DETAIL)
+
+
+def may_rerun(user: Any, dag_id: str) -> bool:
+    """Say whether a user would pass MAY_RERUN."""
+    return _may_put(user, dag_id, DagAccessEntity.TASK_INSTANCE)
+
+
+def _may_put(user: Any, dag_id: str, entity: DagAccessEntity) -> bool:
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
     return bool(
         get_auth_manager().is_authorized_dag(
-            method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=details, user=user
+            method="PUT", access_entity=entity, details=details, user=user
         )
     )
 
@@ -37,7 +50,7 @@ def check_sender(request: Request) -> None:
     Browsers say where a request comes from, and ask before they send JSON elsewhere.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "decisions are sent as JSON")
+        raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "send JSON")
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None and origin is not None:  # plain HTTP, or an old browser
         public = urlsplit(conf.get("api", "base_url", fallback="") or "").netloc
@@ -46,7 +59,7 @@ def check_sender(request: Request) -> None:
     else:
         is_ours = site in (None, "same-origin")  # None: no browser
     if not is_ours:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "decisions come from the review page only")
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "only the page itself may ask for this")
 
 
 def check_author(user: GetUserDep, request: Request) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxloop_airflow.review import pictures
+from boxloop_airflow.pages import pictures
 
 
 def write(path: Path, image: Image.Image, kind: str, **options: object) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from boxloop.artifacts import Run
-from boxloop_airflow.review import runs
+from boxloop_airflow.pages import runs
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_only_runs_below_a_known_root_are_served(
     monkeypatch.setenv("BOXLOOP_ROOT", str(root))
     monkeypatch.setenv("BOXLOOP_REVIEW_ROOTS", f"{other} gs://bucket/runs/")
     planned = [runs.Round(Run(uri.format(root=root, other=other)), 1, 0)]
-    monkeypatch.setattr(runs, "_rounds", lambda *_: planned)
-    served = runs._served(None, "d", "r")  # type: ignore[arg-type]
+    monkeypatch.setattr(runs, "planned_rounds", lambda *_: planned)
+    served = runs.served_rounds(None, "d", "r")  # type: ignore[arg-type]
     assert served == (planned if is_served else [])
     assert runs.is_elsewhere(None, "d", "r") is not is_served  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""What the pages share: rights, runs that are served, headers, images made small."""
