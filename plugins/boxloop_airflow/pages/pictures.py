@@ -1,15 +1,18 @@
-"""Images of a review queue, made small for a page."""
+"""Images of a run's data, made small for a page."""
 
 from __future__ import annotations
 
 import io
 from functools import lru_cache
 
+from anyio import CapacityLimiter
 from PIL import Image
 
 from boxloop import storage
 from boxloop.data.images import decode_rgb, open_image
 
+DECODERS = CapacityLimiter(2)
+"""Threads apart from Airflow's own; a decoded image may take hundreds of megabytes."""
 VIEW_SIDE = 1280  # pixels, at the most
 CROP_SIDE = 240
 MARGIN = 0.35

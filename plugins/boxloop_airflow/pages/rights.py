@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
@@ -25,21 +26,26 @@ MAY_RERUN = Depends(requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE))
 """Logged in, and allowed to clear the tasks of the DAG in the path."""
 
 
+def may_read(user: Any, dag_id: str) -> bool:
+    """Say whether a user would pass MAY_READ."""
+    return _may(user, dag_id, "GET", DagAccessEntity.RUN)
+
+
 def may_decide(user: Any, dag_id: str) -> bool:
     """Say whether a user would pass MAY_DECIDE."""
-    return _may_put(user, dag_id, DagAccessEntity.HITL_DETAIL)
+    return _may(user, dag_id, "PUT", DagAccessEntity.HITL_DETAIL)
 
 
 def may_rerun(user: Any, dag_id: str) -> bool:
     """Say whether a user would pass MAY_RERUN."""
-    return _may_put(user, dag_id, DagAccessEntity.TASK_INSTANCE)
+    return _may(user, dag_id, "PUT", DagAccessEntity.TASK_INSTANCE)
 
 
-def _may_put(user: Any, dag_id: str, entity: DagAccessEntity) -> bool:
+def _may(user: Any, dag_id: str, method: ResourceMethod, entity: DagAccessEntity) -> bool:
     details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
     return bool(
         get_auth_manager().is_authorized_dag(
-            method="PUT", access_entity=entity, details=details, user=user
+            method=method, access_entity=entity, details=details, user=user
         )
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import Depends, HTTPException, Query, Request, Response, status
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,8 +32,6 @@ from boxloop_airflow.review.runs import asked_rounds, find_round
 
 PAGE = Path(__file__).parent / "page"
 _RECORDING = threading.Lock()  # an answer that comes from two tabs at once is saved once
-_DECODERS = CapacityLimiter(2)
-"""Threads apart from Airflow's own; a decoded image may take hundreds of megabytes."""
 RUN = "/dags/{dag_id}/runs/{run_id}"
 ROUND = f"{RUN}/rounds/{{number}}"
 
@@ -155,7 +153,7 @@ async def image(
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     try:
-        data = await to_thread.run_sync(pictures.read_jpeg, *key, limiter=_DECODERS)
+        data = await to_thread.run_sync(pictures.read_jpeg, *key, limiter=pictures.DECODERS)
     except ValueError as error:
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from error
     return Response(data, media_type="image/jpeg", headers=headers)
