@@ -33,7 +33,7 @@ def test_airflow_does_not_load_the_files_of_the_package_as_plugins() -> None:
     assert output.splitlines()[-1] == "[] {}"
 
 
-def test_the_one_plugin_is_the_review_page_as_a_tab_of_each_run() -> None:
+def test_the_pages_are_tabs_of_each_run_and_one_lists_all_experiments() -> None:
     output = subprocess.run(
         [sys.executable, "-c", VIEWS],
         env={**os.environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS)},
@@ -41,8 +41,16 @@ def test_the_one_plugin_is_the_review_page_as_a_tab_of_each_run() -> None:
         text=True,
         check=True,
     ).stdout
-    (plugin,) = json.loads(output.splitlines()[-1])
-    (view,) = plugin["external_views"]
-    assert (view["destination"], view["url_route"]) == ("dag_run", "review")
-    assert view["href"] == "boxloop-review/dags/{DAG_ID}/runs/{RUN_ID}"
-    assert [app["url_prefix"] for app in plugin["fastapi_apps"]] == ["/boxloop-review"]
+    plugins = {plugin["name"]: plugin for plugin in json.loads(output.splitlines()[-1])}
+    views = {
+        (view["destination"], view["url_route"], view["href"])
+        for plugin in plugins.values()
+        for view in plugin["external_views"]
+    }
+    assert views == {
+        ("dag_run", "review", "boxloop-review/dags/{DAG_ID}/runs/{RUN_ID}"),
+        ("dag_run", "rounds", "boxloop-rounds/dags/{DAG_ID}/runs/{RUN_ID}"),
+        ("nav", "experiments", "boxloop-rounds/experiments"),
+    }
+    prefixes = [app["url_prefix"] for each in plugins.values() for app in each["fastapi_apps"]]
+    assert sorted(prefixes) == ["/boxloop-review", "/boxloop-rounds"]

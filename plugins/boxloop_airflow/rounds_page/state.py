@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop_airflow import tensorboard
-from boxloop_airflow.pages.runs import Round, is_served, planned_rounds
+from boxloop_airflow.pages.runs import PLAN_TASK, Round, is_served, planned_rounds
 from boxloop_airflow.rounds_page import figures, matrix
 from boxloop_airflow.rounds_page.matrix import GROUP, PREDICT, TRAIN, Instance
 from boxloop_airflow.rounds_page.rerun import unfinished_round
@@ -45,7 +45,7 @@ def describe(session: Session, dag_id: str, run_id: str, known: str) -> dict[str
     return {
         "run": _run(found),
         "rounds": len(rounds),
-        "is_experiment": bool(rows),
+        "is_experiment": any(each.task_id == PLAN_TASK for each in instances),
         "rows": rows,
         "singles": matrix.build_singles(instances),
         "times": matrix.time_rows(rows, len(rounds)),

@@ -4,10 +4,7 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
-
-STRANGER = "anna"
-"""An admin, but not of this DAG."""
-HIDDEN = "secret"
+from tests.plugins.rounds_page.runs import HIDDEN, STRANGER
 
 
 class Auth(SimpleAuthManager):

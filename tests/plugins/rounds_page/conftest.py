@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from tests.plugins.rounds_page.auth import HIDDEN
-from tests.plugins.rounds_page.runs import make_data, make_run
+from tests.plugins.rounds_page.runs import HIDDEN, make_data, make_run
 from tests.plugins.site import log_in, serve
 
+from boxloop import storage
 from boxloop.artifacts import Run
 
 DAG = "active_learning"
@@ -44,6 +44,14 @@ class Site(NamedTuple):
         headers |= {"Authorization": f"Bearer {self.login(user)}"} if user else {}
         return httpx.get(self.url + path, headers=headers, trust_env=False, timeout=30)
 
+    def tell(
+        self, path: str, value: Any, user: str | None = "uma", **headers: str
+    ) -> httpx.Response:
+        """Post JSON to a path below the site."""
+        headers |= {"Authorization": f"Bearer {self.login(user)}"} if user else {}
+        url = self.url + path
+        return httpx.post(url, json=value, headers=headers, trust_env=False, timeout=30)
+
     def state(self, run_id: str, **query: str) -> dict[str, Any]:
         """Return what the page of a run is told."""
         params = "&".join(f"{key}={value}" for key, value in query.items())
@@ -60,12 +68,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "long": make_run(root, "long", source, rounds=50, done=49, classes=14),
         "done": make_run(root, "done", source, rounds=2, done=2),
         "redo": make_run(root, "redo", source, rounds=2, done=2),
-        "early": make_run(
-            root, "early", source, rounds=4, done=2, **{"stop.plateau_rounds": 0}
-        ),
+        "early": make_run(root, "early", source, rounds=4, done=2),
         "fresh": Run.of(str(root), "fresh"),
         "outside": make_run(outside, "outside", source, rounds=2, done=2),
     }
+    last = made["early"].summary(2)
+    storage.write_json(last, {**storage.read_json(last), "pool": 0})
     runs = [
         _row("fresh", Run(""), state="running", rounds=0, done=0),
         _row("early", made["early"], state="success", rounds=4, done=2, then="skipped"),
@@ -74,9 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         _row("done", made["done"], state="success", rounds=2, done=2),
         _row("hidden", made["done"], dag_id=HIDDEN, state="success", rounds=2, done=2),
         _row("plain", Run(""), dag_id="other", state="success", rounds=0, done=0),
-        _row(
-            LONG, made["long"], state="running", rounds=50, done=49, predicts=4, working=True
-        ),
+        _row(LONG, made["long"], state="running", rounds=50, done=49, predicts=4, working=True),
     ]
     path = root / "runs.json"
     path.write_text(json.dumps(runs))

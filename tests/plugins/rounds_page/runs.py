@@ -13,6 +13,9 @@ from boxloop.data.demo import draw_demo
 from boxloop.data.source import Source, read_source
 from boxloop.experiment import build_data_config, experiment_yaml, read_experiment
 
+STRANGER = "anna"
+"""An admin, but not of this DAG."""
+HIDDEN = "secret"
 MICRO = Path(__file__).parents[2] / "data" / "micro.yaml"
 
 

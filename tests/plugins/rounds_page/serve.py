@@ -28,7 +28,7 @@ from uuid6 import uuid7
 from boxloop import storage
 from boxloop.artifacts import Run
 
-START = datetime(2026, 11, 23, 2, tzinfo=UTC)
+START = datetime.now(UTC) - timedelta(hours=18, minutes=40)
 BEFORE = ("gate", "parse_annotations", "write_tfrecords", "train", "export", "evaluate")
 SECONDS = {"train": 431.0, "predict": 96.0, "evaluate": 41.0, "gate": 12.0}
 PROGRESS = {"step": 400, "steps": 1000, "loss": 0.4321, "images_per_second": 20.0}
@@ -69,9 +69,7 @@ def _add_run(session: Session, run: dict[str, Any], start: datetime) -> None:
     for task, index, value in values:
         where = {"dag_run_id": row.id, "task_id": task, "map_index": index, "dag_id": row.dag_id}
         session.add(
-            XComModel(
-                **where, key="return_value", run_id=row.run_id, value=value, timestamp=start
-            )
+            XComModel(**where, key="return_value", run_id=row.run_id, value=value, timestamp=start)
         )
     if run.get("working"):
         where = {"dag_run_id": row.id, "task_id": "round.train", "map_index": run["done"]}

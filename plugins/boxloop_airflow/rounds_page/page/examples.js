@@ -36,13 +36,13 @@ export async function load() {
   const wanted = asked = key();
   try {
     const found = await readExamples(element("round").value);
-    if (wanted === asked) paint(found);
+    if (wanted === asked) paintShots(found);
   } catch (error) {
     element("shots").replaceChildren(make("p", { class: "soft" }, `There are no pictures: ${error.message}.`));
   }
 }
 
-function paint(found) {
+function paintShots(found) {
   const parts = Object.entries(KINDS).flatMap(([kind, [title, words, nothing]]) => [
     make("h3", {}, title),
     make("p", { class: "soft" }, found[kind].length ? words : nothing),

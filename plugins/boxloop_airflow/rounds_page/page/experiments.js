@@ -32,7 +32,7 @@ function paint({ experiments, is_all: isAll }) {
 
 function line({ dag_id: dag, run_id: run, state, start, end, rounds, done, map50 }) {
   const link = make("a", { href: runAddress(dag, run, "rounds") }, run);
-  const badge = make("span", { class: "badge", "data-state": state }, `${signOf(state)} ${wordOf(state)}`);
+  const badge = make("td", {}, make("span", { class: "badge", "data-state": state }, `${signOf(state)} ${wordOf(state)}`));
   const took = start === null ? "" : long(Math.max((end ?? Date.now() / 1000) - start, 0));
   const meter = make("progress", { max: rounds ?? 1, value: done, "aria-hidden": "true" });
   return row("td",

@@ -22,9 +22,9 @@ export function paintMatrix(state) {
   if (isNew) scrollToWork();
 }
 
-export function showTimes(kind) {
+export function showTimes(kind, now) {
   shows = kind;
-  for (const cell of cells) paintTime(cell, Date.now() / 1000);
+  for (const cell of cells) paintTime(cell, now);
 }
 
 /** Let the times of what runs grow. */
@@ -123,7 +123,7 @@ function paintLegend(state) {
 /** Bring the first round that is not over into sight. */
 function scrollToWork() {
   const open = cells.find(({ round, value }) => round && !["success", "skipped"].includes(value?.state));
-  const cell = open ?? cells.findLast(({ round }) => round);
+  const cell = open ?? cells.findLast(({ round, value }) => round && value?.state === "success");
   const box = element("scroll");
   if (cell) box.scrollLeft = cell.link.offsetParent.offsetLeft + cell.link.offsetLeft - box.clientWidth * 0.7;
 }

@@ -5,12 +5,12 @@ import { rerunFrom } from "./server.js";
 import { plural } from "./words.js";
 
 const IDLE = ["success", "failed", "skipped", "upstream_failed", "none"];
-let state;
+let page;
 let whenDone;
 
 /** Let the button say what can be done. */
 export function offerRerun(next, done) {
-  [state, whenDone] = [next, done];
+  [page, whenDone] = [next, done];
   const why = whyNot();
   element("rerun").disabled = Boolean(why);
   element("rerun").title = why;
@@ -18,15 +18,15 @@ export function offerRerun(next, done) {
 }
 
 function whyNot() {
-  if (!state.rounds) return "There are no rounds yet";
-  if (state.is_elsewhere) return "The results of this run lie where this server does not look";
-  return state.may_rerun ? "" : "This takes the right to clear tasks";
+  if (!page.rounds) return "There are no rounds yet";
+  if (page.is_elsewhere) return "The results of this run lie where this server does not look";
+  return page.may_rerun ? "" : "This takes the right to clear tasks";
 }
 
 function tasksFrom(first) {
-  const after = state.singles.filter(({ is_first: isFirst }) => !isFirst);
+  const after = page.singles.filter(({ is_first: isFirst }) => !isFirst);
   return [
-    ...state.rows.flatMap(({ name, cells }) => cells.slice(first - 1).map((cell, index) => ({ name, cell, where: ` of round ${first + index}` }))),
+    ...page.rows.flatMap(({ name, cells }) => cells.slice(first - 1).map((cell, index) => ({ name, cell, where: ` of round ${first + index}` }))),
     ...after.map(({ name, cell }) => ({ name, cell, where: "" })),
   ];
 }
@@ -35,15 +35,15 @@ function paintWhat() {
   const first = Number(element("ask-round").value);
   const tasks = tasksFrom(first);
   const busy = tasks.filter(({ cell }) => cell && !IDLE.includes(cell.state));
-  const after = state.singles.filter(({ is_first: isFirst }) => !isFirst).map(({ name }) => name);
+  const after = page.singles.filter(({ is_first: isFirst }) => !isFirst).map(({ name }) => name);
   const cleared = tasks.filter(({ cell }) => cell && cell.state !== "none").length;
-  const which = first === state.rounds ? `Round ${first}` : `Rounds ${first} to ${state.rounds}`;
+  const which = first === page.rounds ? `round ${first}` : `rounds ${first} to ${page.rounds}`;
   const what = [
-    `${which}: the models, boxes, figures and answers of people that they left are moved aside, into the folder rolled_back of the run. Nothing is deleted.`,
+    `What ${which} left (models, boxes, figures, answers of people) is moved aside, into the folder rolled_back of the run. Nothing is deleted.`,
     first > 1 ? `Rounds before ${first} stay as they are.` : "The images and boxes that the run began with stay.",
-    `${plural(cleared, "task")} are cleared and run again, with ${after.join(" and ")}.`,
+    `${plural(cleared, "task")}, ${after.join(" and ")} among them, are cleared and run again.`,
   ];
-  if (state.unfinished && state.unfinished !== first) what.push(`A rerun from round ${state.unfinished} was cut off. It is to be finished first.`);
+  if (page.unfinished && page.unfinished !== first) what.push(`A rerun from round ${page.unfinished} was cut off. It is to be finished first.`);
   element("ask-what").replaceChildren(...what.map((text) => make("li", {}, text)));
   element("ask-yes").textContent = `Rerun from round ${first}`;
   element("ask-yes").disabled = busy.length > 0;
@@ -52,11 +52,11 @@ function paintWhat() {
 }
 
 function open() {
-  const numbers = Array.from({ length: state.rounds }, (_, index) => index + 1);
+  const numbers = Array.from({ length: page.rounds }, (_, index) => index + 1);
   const begun = numbers.filter((number) => tasksFrom(number).some(({ cell, where }) => where === ` of round ${number}` && cell && cell.state !== "none"));
   const offered = begun.length ? begun : numbers;
   element("ask-round").replaceChildren(...offered.map((number) => new Option(number, number)));
-  element("ask-round").value = state.unfinished ?? offered.at(-1);
+  element("ask-round").value = page.unfinished ?? offered.at(-1);
   paintWhat();
   element("ask").showModal();
 }

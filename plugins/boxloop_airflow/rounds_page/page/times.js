@@ -3,7 +3,7 @@
 import { element, make, row, show, svg } from "./dom.js";
 import { long, percent } from "./words.js";
 
-const PARTS = [["train", "train"], ["predict", "predict"], ["rest", "rest"], ["people", "people"]];
+const PARTS = [["train", "train"], ["predict", "predict"], ["rest", "rest"], ["people", "for people"]];
 let painted = "";
 
 export function paintTimes(times) {
@@ -14,13 +14,13 @@ export function paintTimes(times) {
   const longest = Math.max(...times.map(({ whole }) => whole), 1);
   const total = { round: "all" };
   for (const key of ["whole", "queued", ...PARTS.map(([key]) => key)]) total[key] = times.reduce((sum, each) => sum + each[key], 0);
-  const head = ["round", "", "whole", ...PARTS.map(([key, word]) => make("th", { scope: "col" }, make("i", { class: `swatch ${key}` }), word)), "queued"];
-  const body = [...times].reverse().map((each) => line(each, longest));
+  const head = ["round", make("th", { class: "bars" }), "whole", ...PARTS.map(([key, word]) => make("th", { scope: "col" }, make("i", { class: `swatch ${key}` }), word)), "queued"];
+  const body = [...times].reverse().map((each) => timeLine(each, longest));
   element("times").querySelector("table").replaceChildren(
-    make("thead", {}, row("th", ...head)), make("tbody", {}, line(total, total.whole, true), ...body));
+    make("thead", {}, row("th", ...head)), make("tbody", {}, timeLine(total, total.whole, true), ...body));
 }
 
-function line(times, longest, isTotal = false) {
+function timeLine(times, longest, isTotal = false) {
   const work = times.whole - times.people;
   const parts = PARTS.map(([key]) => {
     const told = key === "people" ? "" : percent(times[key], work);
