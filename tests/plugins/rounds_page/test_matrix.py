@@ -14,10 +14,10 @@ def instance(task: str = "round.train", index: int = 0, **facts: Any) -> Any:
     moments: dict[str, Any] = {"scheduled_dttm": 0, "start_date": 5, "end_date": 105}
     moments |= {"asked": None, "answered": None}
     moments |= {key: facts.pop(key) for key in list(facts) if key in moments}
-    dates = {
+    dates: dict[str, Any] = {
         key: None if at is None else START + timedelta(seconds=at) for key, at in moments.items()
     }
-    given = {"state": "success", "try_number": 1} | facts
+    given: dict[str, Any] = {"state": "success", "try_number": 1} | facts
     return Instance(task_id=task, map_index=index, **given, **dates)
 
 

@@ -108,7 +108,7 @@ function start() {
   listenToRerun();
   element("shows").addEventListener("change", (event) => showTimes(event.target.value, now()));
   element("round").addEventListener("change", load);
-  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refresh()));
   setInterval(() => {
     if (!state?.is_experiment || document.hidden || !isRunning()) return;
     tick(now());
