@@ -43,5 +43,6 @@ class RoundsPagePlugin(AirflowPlugin):
             "href": f"{URL_PREFIX.lstrip('/')}/experiments",
             "destination": "nav",
             "url_route": "experiments",
+            "nav_top_level": True,  # not below "Plugins"
         },
     ]

@@ -76,7 +76,7 @@ def test_a_run_is_watched_until_it_is_done(watcher: Watcher, client: AirflowClie
     expect(state).to_have_text("running", timeout=60_000)
     running = watcher.rounds.locator('#matrix .cell[data-state="running"]')
     expect(running.first).to_be_visible(timeout=60_000)
-    expect(state).to_have_text("success", timeout=600_000)
+    expect(state).to_have_text("success", timeout=900_000)
     expect(watcher.rounds.locator("#facts")).to_contain_text("2 of 2 rounds done")
     states = instances(client, RUN_ID)
     assert set(states.values()) == {"success"}
@@ -134,7 +134,7 @@ def test_a_log_is_opened_from_the_matrix(watcher: Watcher) -> None:
 
 def test_the_report_opens_in_a_window_of_its_own(watcher: Watcher) -> None:
     with watcher.page.context.expect_page() as opened:
-        watcher.rounds.get_by_role("link", name="Report").click()
+        watcher.rounds.get_by_role("link", name="Report", exact=True).click()
     expect(opened.value.locator("h1")).to_be_visible()
     opened.value.close()
 

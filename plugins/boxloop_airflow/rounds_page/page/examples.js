@@ -7,6 +7,7 @@ const KINDS = {
   tested: ["Test images", "Solid: detected. Dashed: the true boxes.", "Nothing is evaluated yet."],
   adopted: ["Adopted into the training set", "The best detection of images that it was adopted in.", "Nothing was adopted."],
 };
+const MOST_NAMED = 3;
 let asked = "";
 
 /** Offer rounds; the newest is shown unless one was chosen. */
@@ -52,8 +53,9 @@ function paintShots(found) {
 }
 
 function shot({ image_id: name, width, height, picture, boxes, words }) {
-  const found = boxes.filter(({ score }) => score !== null);
-  const listed = found.map((box) => `${box.class_name} ${box.score.toFixed(2)}`).join(", ") || "nothing found";
+  const found = boxes.filter(({ score }) => score !== null).sort((one, other) => other.score - one.score);
+  const best = found.slice(0, MOST_NAMED).map((box) => `${box.class_name} ${box.score.toFixed(2)}`).join(", ");
+  const listed = found.length > MOST_NAMED ? `${best} and ${found.length - MOST_NAMED} more` : best || "nothing found";
   const frame = make("div", { class: "frame" });
   frame.style.aspectRatio = `${width} / ${height}`;
   if (picture) frame.append(make("img", { src: picture, alt: `${name}: ${listed}` }), outlines(width, height, boxes));
