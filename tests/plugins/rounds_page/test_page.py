@@ -163,6 +163,13 @@ def test_of_a_run_elsewhere_the_page_says_why_there_are_no_figures(page: Page, s
     expect(page.locator("#rerun")).to_be_disabled()
 
 
+def test_a_run_that_has_just_begun_says_so(page: Page, site: Site) -> None:
+    visit(page, site, "fresh")
+    expect(page.locator("#facts")).to_contain_text("the rounds are being planned")
+    expect(page.locator("#times")).to_be_hidden()
+    expect(page.locator("#rerun")).to_be_disabled()
+
+
 def test_a_run_of_another_dag_has_no_rounds(page: Page, site: Site) -> None:
     page.goto(site.url + site.page("plain", "other"))
     expect(page.locator("#says")).to_contain_text("This run has no rounds")

@@ -9,7 +9,7 @@ let painted = "";
 export function paintTimes(times) {
   show("times", times.length > 0);
   const text = JSON.stringify(times);
-  if (text === painted) return;
+  if (text === painted || !times.length) return;
   painted = text;
   const longest = Math.max(...times.map(({ whole }) => whole), 1);
   const total = { round: "all" };
@@ -35,7 +35,7 @@ function bar(times, longest) {
   const drawn = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
   let from = 0;
   for (const [key] of PARTS) {
-    const width = (100 * times[key]) / longest;
+    const width = (100 * times[key]) / Math.max(longest, 1);
     drawn.append(svg("rect", { x: from, y: 0, width, height: 10, class: key }));
     from += width;
   }
