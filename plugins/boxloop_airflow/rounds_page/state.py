@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from airflow.models.dagrun import DagRun
 from fastapi import HTTPException, status
@@ -14,7 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from boxloop import storage
-from boxloop.artifacts import Run
 from boxloop_airflow import tensorboard
 from boxloop_airflow.pages.runs import PLAN_TASK, Round, is_served, planned_rounds
 from boxloop_airflow.rounds_page import figures, matrix
@@ -83,20 +80,13 @@ def _of_artifacts(
         "stamp": stamp,
         "has_report": _has_ended(instances, "report") and storage.exists(run.report),
         "has_review": any(each.asked for each in instances),
-        "tensorboard": _tensorboard(run),
+        "tensorboard": tensorboard.tensorboard_url(run.uri),
         "unfinished": unfinished_round(run),
     }
 
 
 def _has_ended(instances: Sequence[Instance], task_id: str) -> bool:
     return any(each.task_id == task_id and each.state == "success" for each in instances)
-
-
-def _tensorboard(run: Run) -> str:
-    """Return the address of all rounds in TensorBoard, "" where there is none."""
-    base = os.environ.get(tensorboard.URL, "").rstrip("/")
-    rounds = rf"(^|{run.uri.rpartition('/')[2]}/)round_"
-    return f"{base}/?runFilter={quote(rounds, safe='')}#timeseries" if base else ""
 
 
 def _progress(
