@@ -144,3 +144,70 @@ class Run:
     def timing(self, round_number: int, task: str) -> str:
         """When a task ran and for how long: JSON."""
         return f"{self.round(round_number)}/timings/{task}.json"
+
+    @property
+    def decision(self) -> str:
+        """Whether the run's last detector became the champion, and why: JSON."""
+        return f"{self.uri}/promotion/decision.json"
+
+    @property
+    def champion_detections(self) -> str:
+        """What the champion found in this run's test images, if it had to be asked: Parquet."""
+        return f"{self.uri}/promotion/champion_detections.parquet"
+
+
+@dataclass(frozen=True)
+class Library:
+    """The images that nights have gathered; `uri` is `<root>/nightly/<name>`."""
+
+    uri: str
+
+    @classmethod
+    def of(cls, root: str, name: str) -> Library:
+        """Return the library `name` below the artifact root."""
+        return cls(f"{root.rstrip('/')}/nightly/{name}")
+
+    def image(self, sha256: str, suffix: str) -> str:
+        """A picture, named by its content; never changed."""
+        return f"{self.uri}/images/{sha256[:2]}/{sha256}{suffix}"
+
+    def version(self, digest: str) -> str:
+        """Folder of a dataset version, named by its content; never changed."""
+        return f"{self.uri}/versions/{digest}"
+
+    def intake(self, digest: str) -> str:
+        """What a night found in the inbox, file by file: JSON, named by its content."""
+        return f"{self.uri}/intakes/{digest}.json"
+
+    @property
+    def nights(self) -> str:
+        """Folder of the nights' records."""
+        return f"{self.uri}/nights"
+
+    def night(self, number: int) -> str:
+        """What a night took in and left: JSON, written once, after all that it names."""
+        return f"{self.nights}/{number:06d}.json"
+
+    def doctor(self, experiment_id: str) -> str:
+        """The doctor's page of what a night found in the inbox."""
+        return f"{self.uri}/doctor/{experiment_id}.html"
+
+    def alert(self, key: str) -> str:
+        """Somebody was to be told of something: JSON."""
+        return f"{self.uri}/alerts/{key}.json"
+
+
+@dataclass(frozen=True)
+class Champions:
+    """The history of a champion; `uri` is `<root>/champions/<name>`."""
+
+    uri: str
+
+    @classmethod
+    def of(cls, root: str, name: str) -> Champions:
+        """Return the history of the champion `name` below the artifact root."""
+        return cls(f"{root.rstrip('/')}/champions/{name}")
+
+    def record(self, number: int) -> str:
+        """Which detector is the champion from this record on: JSON, written once."""
+        return f"{self.uri}/{number:06d}.json"

@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from boxloop import (
+    champion_cli,
     child,
     data_cli,
     detect_cli,
     history_cli,
+    nightly_cli,
     review_cli,
     steps,
     tensorboard_cli,
@@ -102,9 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--data", help="data location, for an experiment file that names none")
     demo.set_defaults(command=_demo)
 
+    champion_cli.add_commands(commands)
     data_cli.add_commands(commands)
     detect_cli.add_commands(commands)
     history_cli.add_commands(commands)
+    nightly_cli.add_commands(commands)
     review_cli.add_commands(commands)
     tensorboard_cli.add_commands(commands)
     train_cli.add_commands(commands)

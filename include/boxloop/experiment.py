@@ -11,7 +11,7 @@ import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -20,6 +20,8 @@ from boxloop.oracle_settings import LABELS, NOBODY, STUDY
 from boxloop.settings import DataConfig, Experiment
 from boxloop.train_settings import ModelConfig
 from boxloop.zoo import MODELS, find_model
+
+T = TypeVar("T")
 
 CONFIGS = MODELS.parent
 EXPERIMENTS = CONFIGS / "experiments"
@@ -55,6 +57,22 @@ def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Exp
 def experiment_names() -> list[str]:
     """Return the names of the experiments that come with Boxloop."""
     return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+
+
+def read_settings(cls: type[T], uri: str, overrides: Mapping[str, Any] | None = None) -> T:
+    """Read a YAML file of settings of another kind than experiments, as `read_experiment` does.
+
+    Args:
+        cls: a dataclass of settings.
+        uri: as `read_experiment` takes it.
+        overrides: dotted setting to value; a None value changes nothing.
+    """
+    settings = _read_yaml(_find(uri))
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            _lay_over(settings, name, value)
+    built: T = _build(cls, settings, "")
+    return built
 
 
 def read_model(name: str) -> ModelConfig:

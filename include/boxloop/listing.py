@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,15 @@ class Listing(NamedTuple):
     """Folders that may not be listed."""
 
 
+class Stamp(NamedTuple):
+    """What is known of a file that nobody has opened."""
+
+    size: int
+    """Bytes."""
+    text: str
+    """Another one whenever the file is another."""
+
+
 def list_local(path: str) -> Listing:
     """Return what lies below a local folder, nothing where there is none."""
     folder = Path(path).resolve()
@@ -30,6 +40,17 @@ def list_local(path: str) -> Listing:
             found.links_out.add(name)
     found.files.sort()
     return found
+
+
+def stamp_local(path: str) -> dict[str, Stamp]:
+    """Return the stamps of all files below a local folder but those that go away meanwhile."""
+    stamps = {}
+    for name in list_local(path).files:
+        with contextlib.suppress(FileNotFoundError):
+            found = Path(path, name).lstat()
+            text = f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+            stamps[name] = Stamp(found.st_size, text)
+    return stamps
 
 
 def _walk(folder: str, locked: set[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -75,6 +75,11 @@ def locate_data(experiment: Experiment, root: str) -> Experiment:
         ValueError: if demo data are to be drawn where other data are.
     """
     data = experiment.data
+    if data.version is not None:
+        version = _locate_version(data.version, "data.version")
+        uri = version if data.uri is None else storage.absolute(data.uri)
+        data = dataclasses.replace(data, uri=uri, version=version, drawn=None)
+        return dataclasses.replace(experiment, data=data)
     uri = data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
     if data.drawn is not None:
         _draw(uri, experiment.seed, dataclasses.asdict(data.drawn))
@@ -82,19 +87,19 @@ def locate_data(experiment: Experiment, root: str) -> Experiment:
         raise FileNotFoundError(
             f"data.uri: folder {uri} does not exist; name one with images/ and annotations/"
         )
-    previous = _locate_version(data.previous)
+    previous = _locate_version(data.previous, "data.previous")
     located = dataclasses.replace(data, uri=storage.absolute(uri), previous=previous)
     return dataclasses.replace(experiment, data=located)
 
 
-def _locate_version(uri: str | None) -> str | None:
+def _locate_version(uri: str | None, setting: str) -> str | None:
     """Return the absolute location of an earlier dataset version."""
     if uri is None:
         return None
     uri = storage.absolute(uri)
     if not storage.exists(f"{uri}/images.parquet"):
         raise FileNotFoundError(
-            f"data.previous: {uri} has no images.parquet: name the folder of a dataset version"
+            f"{setting}: {uri} has no images.parquet: name the folder of a dataset version"
         )
     return uri
 

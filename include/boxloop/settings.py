@@ -49,6 +49,8 @@ class DataConfig:
     """Keep images that look alike on one side of every split. Costs decoding each image once."""
     previous: str | None = None
     """Folder of an earlier dataset version: its images keep their splits, also as the data grow."""
+    version: str | None = None
+    """Folder of a dataset version that the run begins with, as it is: `uri` is not read."""
     given_splits: bool = True
     """Follow the `split` column of image_labels.csv; else deal all images anew."""
     split_ratio: float = 9.0
@@ -68,7 +70,7 @@ class DataConfig:
         check(self.min_box >= 0, f"data.min_box must be >= 0, got {self.min_box}")
         _check_pattern(self.label_pattern)
         check(
-            bool(self.uri) or self.drawn is not None,
+            bool(self.uri or self.version) or self.drawn is not None,
             "data.uri is empty: name the folder with images/, annotations/ and image_labels.csv",
         )
 

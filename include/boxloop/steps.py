@@ -77,17 +77,21 @@ def run_task(
 def parse_annotations(run: Run, round_number: int) -> Value:
     """Make the first dataset version from the user's folder; later ones were made by `merge`."""
     from boxloop.data.dataset import read_dataset, to_parquet, write_dataset
-    from boxloop.data.source import read_source
+    from boxloop.data.source import read_source, read_version
 
     if round_number == 1:
         experiment = _read_experiment(run)
-        source = read_source(
-            str(experiment.data.uri),
-            experiment.data,
-            seed=experiment.seed,
-            hidden_share=experiment.oracle.hidden_share,
-            needs_labels=not experiment.oracle.asks_people,
-        )
+        data, oracle = experiment.data, experiment.oracle
+        if data.version is not None:
+            source = read_version(data.version, hidden_share=oracle.hidden_share)
+        else:
+            source = read_source(
+                str(data.uri),
+                data,
+                seed=experiment.seed,
+                hidden_share=oracle.hidden_share,
+                needs_labels=not oracle.asks_people,
+            )
         storage.write_bytes(run.truth, to_parquet(source.truth))
         storage.write_bytes(run.set_aside, source.set_aside.to_csv(index=False).encode())
         write_dataset(run.dataset(1), source.dataset)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from boxloop.bucket_swap import swap_blob
 from boxloop.folder_move import move_blobs, move_local
-from boxloop.listing import Listing, is_hidden, list_local
+from boxloop.listing import Listing, Stamp, is_hidden, list_local, stamp_local
 from boxloop.ordered import map_ordered
 
 if TYPE_CHECKING:
@@ -210,6 +210,22 @@ def list_folder(folder_uri: str) -> Listing:
         names = _blob_names(bucket, key)
         return Listing(sorted(name for name in names if not is_hidden(name)), set(), set())
     return list_local(folder_uri)
+
+
+def list_stamps(folder_uri: str) -> dict[str, Stamp]:
+    """Return the size of each file below a folder, and what changes whenever the file does.
+
+    Nothing is opened. What `list_folder` leaves out is left out; a link tells of itself.
+    """
+    if not is_remote(folder_uri):
+        return stamp_local(folder_uri)
+    bucket, prefix = _bucket(folder_uri.rstrip("/") + "/")
+    blobs = {blob.name.removeprefix(prefix): blob for blob in bucket.list_blobs(prefix=prefix)}
+    return {
+        name: Stamp(int(blob.size or 0), f"{blob.size}-{blob.generation}-{blob.crc32c}")
+        for name, blob in sorted(blobs.items())
+        if not name.endswith("/") and not is_hidden(name)
+    }
 
 
 @contextlib.contextmanager

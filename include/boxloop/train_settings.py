@@ -155,6 +155,11 @@ class TrainConfig:
     start: str = "previous_round"
     """What a round begins with: previous_round (the first round: the model's pretrained detector,
     else its backbone); detector, backbone or nothing: the same in every round."""
+    continue_from: str | None = None
+    """Folder of a finished round, such as <run>/round_03: the first round goes on from its weights.
+    Its classes must be those of the data. Only with start: previous_round."""
+    continue_digest: str | None = None
+    """Of those weights, as `boxloop champion show` tells it; others are refused."""
     freeze_backbone: bool | int = False
     """true: train decoder and heads only, faster and less exact; a number: only for so many steps
     of each round."""
@@ -205,6 +210,10 @@ class TrainConfig:
             f"{self.total_steps}",
         )
         check_option("train.start", self.start, STARTS)
+        check(
+            self.continue_from is None or self.start == "previous_round",
+            f"train.continue_from needs train.start previous_round, got {self.start!r}",
+        )
         check_option("train.schedule", self.schedule, ("cosine", "step"))
         check_option("train.keep", self.keep, ("last", "best"))
         check(

@@ -108,7 +108,7 @@ def _read(uri: str, name: str) -> _Parsed:
     """Read a file, and parse it if that needs no other file."""
     try:
         data = storage.read_bytes(f"{uri}/{name}")
-    except PermissionError as error:
+    except (PermissionError, FileNotFoundError) as error:  # gone since it was listed
         return _Parsed(name, None, error=str(error))
     kind = detect_format(name, data[:HEAD_BYTES])
     if kind in (Format.YOLO, Format.CLASS_NAMES):

@@ -73,10 +73,10 @@ def diagnose(uri: str, config: DataConfig, *, seed: int = 1) -> Diagnosis:
     try:
         survey = survey_folder(uri, config, findings)
     except (ValueError, FileNotFoundError, PermissionError) as error:
-        return Diagnosis(uri, None, _by_kind(findings), str(error), {})
+        return Diagnosis(uri, None, by_kind(findings), str(error), {})
     source = deal_parts(survey, config, seed=seed)
     uris = {path: f"{survey.folder.uri}/{path}" for path in survey.paths}
-    return Diagnosis(uri, source, _by_kind(source.findings), problem_of(source), uris)
+    return Diagnosis(uri, source, by_kind(source.findings), problem_of(source), uris)
 
 
 def to_json(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -103,7 +103,8 @@ def _kind_json(ailment: Ailment) -> dict[str, Any]:
     }
 
 
-def _by_kind(findings: Iterable[Finding]) -> list[Ailment]:
+def by_kind(findings: Iterable[Finding]) -> list[Ailment]:
+    """Return the findings of each kind, the gravest kinds first, then the most frequent."""
     by_kind: dict[str, list[Finding]] = {}
     for finding in findings:
         by_kind.setdefault(finding.kind, []).append(finding)

@@ -109,6 +109,11 @@ KINDS: Mapping[str, Kind] = {
     "label_without_box": Kind(
         NOTE, "Image-level label that no box of the image carries", "both are kept"
     ),
+    # an inbox
+    "too_large": Kind(SET_ASIDE, "File larger than a night takes", "it is not opened"),
+    "of_test": Kind(
+        SET_ASIDE, "Image that is, or is to be, in the fixed test set", "the test set stays"
+    ),
     # parts in the experiment
     "not_boxed": Kind(SET_ASIDE, "Held-out image without boxes", "it is not used"),
     "bad_split": Kind(SET_ASIDE, "Unknown split in image_labels.csv", "its image is not used"),

@@ -14,7 +14,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from boxloop import storage
@@ -64,20 +64,23 @@ class Folder:
     groups: dict[str, str] = field(default_factory=dict)
 
 
-def read_folder(uri: str, config: DataConfig, findings: Findings) -> Folder:
+def read_folder(
+    uri: str, config: DataConfig, findings: Findings, *, leave_out: Collection[str] = ()
+) -> Folder:
     """Return what a folder says about its images; none of them is opened yet.
 
     Args:
         uri: a local folder or gs://bucket/prefix.
         config: where labels and annotations are.
         findings: gets what could not be used.
+        leave_out: files below the folder that are treated as if they were not there.
 
     Raises:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if a table lacks a column or is no text.
     """
     uri = storage.absolute(uri)
-    names = _list_names(uri, findings)
+    names = [name for name in _list_names(uri, findings) if name not in leave_out]
     if not names:
         raise FileNotFoundError(f"{uri}: there is no such folder, or it is empty; {LAYOUT}")
     folder = _sort_files(uri, names, config, findings)

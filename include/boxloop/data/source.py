@@ -19,9 +19,11 @@ from boxloop.data.dataset import (
     HUMAN,
     IMAGE_COLUMNS,
     Dataset,
+    build_table,
     fill_missing,
     from_parquet,
     is_in,
+    read_dataset,
 )
 from boxloop.data.findings import DROPPED, KINDS, SET_ASIDE, Finding, Findings
 from boxloop.data.formats.annotation import Box
@@ -80,6 +82,28 @@ def read_source(
     if problem := problem_of(source) or _pool_problem(source):
         raise ValueError(problem + _examples(source.set_aside))
     log.info("Read %d images, %d set aside", len(source.dataset.images), len(source.set_aside))
+    return source
+
+
+def read_version(uri: str, *, hidden_share: float = 0.0) -> Source:
+    """Read a dataset version that a run begins with as it is, and what is known of its pool.
+
+    Args:
+        uri: its folder; truth.parquet in it, if there is one, has the true boxes of pool images.
+        hidden_share: must be 0, since nothing is dealt any more.
+
+    Raises:
+        FileNotFoundError: if there is no such version.
+        ValueError: if boxes are to be hidden, or no experiment can be made of it.
+    """
+    if hidden_share > 0:
+        raise ValueError("oracle.hidden_share does not go with data.version: set it to 0")
+    truth = build_table([], BOX_COLUMNS)
+    if storage.exists(f"{uri}/truth.parquet"):
+        truth = from_parquet(storage.read_bytes(f"{uri}/truth.parquet"))
+    source = Source(read_dataset(uri), truth, ())
+    if problem := problem_of(source) or _pool_problem(source):
+        raise ValueError(f"{uri}: {problem}")
     return source
 
 

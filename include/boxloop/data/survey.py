@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -50,19 +50,22 @@ class _Reading(NamedTuple):
     findings: Findings
 
 
-def survey_folder(uri: str, config: DataConfig, findings: Findings) -> Survey:
+def survey_folder(
+    uri: str, config: DataConfig, findings: Findings, *, leave_out: Collection[str] = ()
+) -> Survey:
     """Read a folder of images and annotations, and check every file of it.
 
     Args:
         uri: a local folder or gs://bucket/prefix.
         config: where things are, and how to read them.
         findings: gets what is wrong, also where this raises; the survey's own are the same list.
+        leave_out: files below the folder that are not opened, as if they were not there.
 
     Raises:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if a table of the folder cannot be read.
     """
-    folder = read_folder(uri, config, findings)
+    folder = read_folder(uri, config, findings, leave_out=leave_out)
     paths = frozenset(f"{folder.images}{image_id}" for image_id in folder.image_ids)
     with no_garbage():  # a tenth faster
         annotations = read_annotations(folder, folder.annotations, findings)
@@ -106,7 +109,7 @@ def _read(
     try:
         data = storage.read_bytes(f"{folder.uri}/{path}")
         facts = read_facts(data, hash_pixels=config.near_duplicates)
-    except (ValueError, PermissionError) as error:
+    except (ValueError, PermissionError, FileNotFoundError) as error:  # gone since it was listed
         return _Reading(image_id, None, [], [], [Finding("broken_image", path, str(error))])
     findings = findings_of(facts, path)
     if found is not None and found.annotation is None:

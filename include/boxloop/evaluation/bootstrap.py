@@ -30,7 +30,7 @@ from boxloop.evaluation.results import Array, Results, build_results
 
 REPLICATES = 1000  # another seed then moves an edge by a twentieth of the width or so
 REPLICATES_AT_ONCE = 100  # as many numbers for each right detection stay in memory
-TAILS = (0.025, 0.975)
+CONFIDENCE = 0.95
 MIN_IMAGES = 5  # with a true box; below it there is no interval
 
 
@@ -50,6 +50,7 @@ def difference_interval(
     class_names: Sequence[str],
     *,
     seed: int,
+    confidence: float = CONFIDENCE,
 ) -> Difference:
     """Return how much better one model is than another on the same images.
 
@@ -63,6 +64,7 @@ def difference_interval(
         images: image_id of every image that was looked at.
         class_names: in the order of their ids.
         seed: of the resamples.
+        confidence: of the interval, in (0, 1).
 
     Returns:
         In mAP@0.5, nan where there is no true box; the edges also where fewer than MIN_IMAGES
@@ -79,7 +81,8 @@ def difference_interval(
         values.append(mean_precision(seen))
         means.append(mean_precisions(resample_precisions(results, matches, seed=seed), seen))
     value, num = values[0] - values[1], num_showing_any(results)
-    return Difference(value, *interval(means[0] - means[1], value, num_images=num))
+    edges = interval(means[0] - means[1], value, num_images=num, confidence=confidence)
+    return Difference(value, *edges)
 
 
 def num_showing(results: Results) -> Array:
@@ -125,20 +128,24 @@ def mean_precisions(precisions: Array, seen: Array) -> Array:
     return means
 
 
-def interval(resampled: Array, seen: float, *, num_images: int) -> tuple[float, float]:
-    """Return the edges of the 95 % interval of a figure, nan if there are too few images.
+def interval(
+    resampled: Array, seen: float, *, num_images: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return the edges of the interval of a figure, nan if there are too few images.
 
     Args:
         resampled: shape (replicates,), nan where a resample does not have it.
         seen: the figure of the images as they are.
         num_images: how many of them have a true box that the figure is about.
+        confidence: how often such an interval holds the figure, in (0, 1).
     """
     known = resampled[~np.isnan(resampled)]
     if num_images < MIN_IMAGES or len(known) == 0:
         return float("nan"), float("nan")
     below = ((known < seen).mean() + (known <= seen).mean()) / 2
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
     bias = ndtri(np.clip(below, 0.5 / len(known), 1 - 0.5 / len(known)))
-    low, high = np.quantile(known, ndtr(2 * bias + ndtri(TAILS)))
+    low, high = np.quantile(known, ndtr(2 * bias + ndtri(tails)))
     return float(low), float(high)
 
 

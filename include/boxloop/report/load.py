@@ -88,6 +88,7 @@ def load_facts(run: Run) -> RunFacts:
         stop=why_stopped(run, num_rounds) if num_rounds < experiment.rounds else None,
         next_dataset=_read_next(run, num_rounds),
         pool_detections=_read_pool_detections(run, num_rounds),
+        decision=storage.read_json(run.decision) if storage.exists(run.decision) else None,
     )
 
 

@@ -1,0 +1,157 @@
+"""The champion: which detector is the best so far, and how it came to be.
+
+Its history is a row of numbered records, each written once; the last one says who is champion. To
+go back to an earlier champion is a further record that points at it. A record is only written with
+the number after the one that its writer knew, so of two that promote at once, one wins and the
+other is told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from boxloop import storage
+from boxloop.artifacts import Champions, Run
+from boxloop.ledger import finished_rounds, task_value
+from boxloop.training import weights_digest
+
+Record = dict[str, Any]
+
+PROMOTED, SET, ROLLED_BACK = "promoted", "set", "rolled back"
+"""How a detector became the champion."""
+DETECTOR = (
+    "run_uri",
+    "round",
+    "bundle_uri",
+    "bundle_digest",
+    "weights_digest",
+    "class_names",
+    "map50",
+    "map50_interval",
+)
+"""What a record says of the detector itself."""
+
+
+def history(root: str, name: str) -> list[Record]:
+    """Return all records of a champion, the oldest first."""
+    champions = Champions.of(root, name)
+    records: list[Record] = []
+    while storage.exists(champions.record(len(records) + 1)):
+        records.append(dict(storage.read_json(champions.record(len(records) + 1))))
+    return records
+
+
+def current(root: str, name: str) -> Record | None:
+    """Return the record of the champion as it is now, None where there is none yet."""
+    records = history(root, name)
+    return records[-1] if records else None
+
+
+def describe(run: Run, round_number: int) -> Record:
+    """Return what a record says of the detector of a finished round.
+
+    Raises:
+        FileNotFoundError: if the round is not finished, or its weights or its bundle are gone.
+    """
+    summary = storage.read_json(run.summary(round_number))
+    bundle = storage.read_json(f"{run.model(round_number)}/bundle.json")
+    return {
+        "run_uri": run.uri,
+        "round": round_number,
+        "bundle_uri": run.model(round_number),
+        "bundle_digest": bundle["digest"],
+        "weights_digest": weights_digest(run.round(round_number)),
+        "class_names": task_value("parse_annotations", run.uri, round_number)["class_names"],
+        "map50": summary["map50"],
+        "map50_interval": summary.get("map50_interval"),
+    }
+
+
+def append(root: str, name: str, detector: Mapping[str, Any], after: int, **said: Any) -> Record:
+    """Make a detector the champion.
+
+    Args:
+        root: the artifact root.
+        name: of the champion.
+        detector: as `describe` returns it.
+        after: number of the record that was the last one when this was decided, 0 for none.
+        said: `how`, `by`, `reason` and what else is worth knowing.
+
+    Raises:
+        RuntimeError: if there is a later record by now: what was decided may no longer be true.
+    """
+    record = {"number": after + 1, **detector, **said}
+    record["at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    data = (json.dumps(record, indent=2, sort_keys=True) + "\n").encode()
+    uri = Champions.of(root, name).record(after + 1)
+    if not storage.swap_bytes(uri, None, data):
+        raise RuntimeError(f"{uri}: another champion was written meanwhile; compare with that one")
+    return record
+
+
+def set_champion(
+    root: str, name: str, run_uri: str, *, round_number: int | None, by: str
+) -> Record:
+    """Make a detector of an existing run the champion, whatever it is compared with.
+
+    Args:
+        root: the artifact root.
+        name: of the champion.
+        run_uri: the run's folder.
+        round_number: by default the last one that is finished.
+        by: who says so.
+
+    Raises:
+        ValueError: if the run has no such finished round.
+    """
+    run = Run(storage.absolute(run_uri))
+    last = finished_rounds(run)
+    number = last if round_number is None else round_number
+    if not 1 <= number <= last:
+        raise ValueError(f"{run.uri} has {last} finished rounds: there is no round {number} to set")
+    known = history(root, name)
+    return append(
+        root, name, describe(run, number), len(known), how=SET, by=by, reason="set by hand"
+    )
+
+
+def roll_back(root: str, name: str, *, to: int | None, by: str) -> Record:
+    """Make an earlier champion the champion again, by a record that points at it.
+
+    Args:
+        root: the artifact root.
+        name: of the champion.
+        to: number of the record; by default the last one that names another detector.
+        by: who says so.
+
+    Raises:
+        ValueError: if there is no such record.
+        FileNotFoundError: if that detector is gone.
+    """
+    known = history(root, name)
+    target = _target(known, name, to)
+    detector = {key: target[key] for key in DETECTOR}
+    if (
+        describe(Run(target["run_uri"]), target["round"])["bundle_digest"]
+        != target["bundle_digest"]
+    ):
+        raise ValueError(f"{target['bundle_uri']} is another model than the one of record {to}")
+    said = {"how": ROLLED_BACK, "by": by, "points_to": target["number"]}
+    return append(
+        root, name, detector, len(known), reason=f"back to record {target['number']}", **said
+    )
+
+
+def _target(known: list[Record], name: str, to: int | None) -> Record:
+    if to is None:
+        others = [one for one in known if one["bundle_digest"] != known[-1]["bundle_digest"]]
+        if not others:
+            raise ValueError(f"champion {name} has no earlier detector to go back to")
+        return others[-1]
+    if not 1 <= to <= len(known):
+        there = f"there are 1 to {len(known)}" if known else "there is none yet"
+        raise ValueError(f"champion {name} has no record {to}: {there}")
+    return known[to - 1]

@@ -1,0 +1,122 @@
+"""What a night finds in its inbox, apart from what earlier nights have seen; the doctor's page."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from boxloop import storage
+from boxloop.data.dataset import Dataset
+from boxloop.data.doctor import Diagnosis, by_kind
+from boxloop.data.findings import Finding, Findings
+from boxloop.inbox import (
+    Item,
+    Reading,
+    Stamps,
+    broken_files,
+    check_shares,
+    digest_of,
+    read_inbox,
+)
+from boxloop.intake import UNKNOWN, Sorted, sort_items
+from boxloop.report.data_page import build_doctor_page
+
+if TYPE_CHECKING:
+    from boxloop.nightly import Night
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found in an inbox."""
+
+    taken: Sequence[Item]
+    """What is new or has changed, and is taken."""
+    num_refused: int
+    """What is new and is not."""
+    text: str
+    doctor_uri: str
+    report: dict[str, Any]
+    """For the next night: `files`, name to stamp, and `items`, path to digest. For people: `taken`,
+    paths, and `refused`, path, kind and reason of everything in the inbox that is not used."""
+
+
+def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Stamps) -> Found:
+    """Read a night's inbox, write the doctor's page, and sort what is new.
+
+    Args:
+        night: whose inbox it is.
+        dataset: of the library.
+        seen: what the last night left as `report`, empty for the first.
+        stamps: of the files in the inbox, as they were listed.
+
+    Raises:
+        ValueError: if too much of what is new cannot be used; the page is written all the same.
+    """
+    config = night.config.intake
+    reading = read_inbox(night.inbox, stamps, config, night.experiment.data)
+    look_alike = night.experiment.data.near_duplicates
+    found = sort_items(reading.items, dataset, config.new_classes, look_alike=look_alike)
+    known, key = seen.get("items", {}), digest_of(asdict(config))[:16]
+    items = {item.path: item.digest for item in reading.items}
+    items |= {one.path: f"{items[one.path]} {key}" for one in found.refused}
+    broken = broken_files(reading.findings, stamps)
+    new = {path for path, digest in items.items() if known.get(path) != digest}
+    lost = [path for path, stamp in broken.items() if known.get(path) != stamp]
+    doctor_uri = _write_page(night, reading, found)
+    refused = [one for one in found.refused if one.path in new]
+    num_unknown = sum(one.kind in UNKNOWN for one in refused)
+    check_shares(len(new), len(lost), num_unknown, config)
+    taken = [item for item in found.taken if item.path in new]
+    return Found(
+        taken=taken,
+        num_refused=len(refused) + len(lost),
+        text=_text(night, taken, refused, lost),
+        doctor_uri=doctor_uri,
+        report={
+            "files": {name: stamp.text for name, stamp in stamps.items()},
+            "items": items | broken,
+            "taken": [item.path for item in taken],
+            "refused": [one._asdict() for one in _all_refused(reading, found)],
+        },
+    )
+
+
+def _all_refused(reading: Reading, found: Sorted) -> Findings:
+    from boxloop.inbox import BROKEN
+
+    broken = [one for one in reading.findings if one.kind in BROKEN]
+    return sorted({*broken, *found.refused})
+
+
+def _text(night: Night, taken: list[Item], refused: Findings, lost: list[str]) -> str:
+    """Say what a night has taken, and what it has not."""
+    boxed = sum(bool(item.boxes) for item in taken)
+    said = f"{len(taken)} images are new in {night.inbox}, {boxed} of them with boxes"
+    kinds = Counter(one.kind.replace("_", " ") for one in refused)
+    if lost:
+        kinds["cannot be read"] = len(lost)
+    if kinds:
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        said += f"; not taken: {listed}"
+    return f"{said}."
+
+
+def _write_page(night: Night, reading: Reading, found: Sorted) -> str:
+    """Write the doctor's page about the whole inbox; return where it is."""
+    place = "images/" if any(name.startswith("images/") for name in reading.image_uris) else ""
+    own = [Finding(one.kind, f"{place}{one.path}", one.detail) for one in found.refused]
+    findings = sorted([*reading.findings, *own])
+    page = build_doctor_page(
+        Diagnosis(night.inbox, None, by_kind(findings), None, reading.image_uris),
+        f"{len(reading.items)} images of the inbox can be read, {len(own)} of them are not taken.",
+        storage.read_bytes,
+    )
+    uri = night.library.doctor(night.experiment_id)
+    storage.write_bytes(uri, page.encode())
+    log.info("The doctor's page: %s", uri)
+    return uri
