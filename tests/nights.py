@@ -25,7 +25,8 @@ class Nights:
         data.config()
         experiment = yaml.safe_load(MICRO.read_text()) | {"data": {"uri": str(data.folder)}}
         (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment))
-        self.set(experiment=str(folder / "experiment.yaml"), inbox=str(self.inbox), **settings)
+        own = {"experiment": str(folder / "experiment.yaml"), "inbox": str(self.inbox)}
+        self.set(**(own | settings))
 
     def set(self, **settings: Any) -> None:
         known = yaml.safe_load(self.config.read_text()) if self.config.exists() else {}

@@ -222,7 +222,9 @@ def test_what_was_broken_before_is_not_counted_again(nights: Nights) -> None:
         pytest.param({"max_gigabytes": 1e-6}, "GB of new files", id="bytes"),
         pytest.param({"max_broken_share": 0.4, "tolerated": 0}, "cannot be read", id="broken"),
         pytest.param(
-            {"max_unknown_share": 0.2, "max_broken_share": 1.0, "tolerated": 0}, "does not know", id="unknown"
+            {"max_unknown_share": 0.2, "max_broken_share": 1.0, "tolerated": 0},
+            "does not know",
+            id="unknown",
         ),
     ],
 )

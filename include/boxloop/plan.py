@@ -31,7 +31,8 @@ def plan_rounds(
     Raises:
         ValueError: if a setting is wrong, the run exists with other settings, or has finished more
             rounds than are asked for.
-        FileNotFoundError: if there is no experiment file or no data folder.
+        FileNotFoundError: if there is no experiment file, no data folder, or no weights to go on
+            from.
     """
     root = storage.absolute(root)
     run = Run.of(root, experiment_id)
@@ -39,6 +40,7 @@ def plan_rounds(
     pretrained.check(experiment.model, experiment.train.start)
     model = pretrained.with_absolute_paths(experiment.model)
     experiment = locate_data(dataclasses.replace(experiment, model=model), root)
+    experiment = _locate_start(experiment)
     storage.write_bytes(run.experiment, _settings(run, experiment))
     return [{"run_uri": run.uri, "round_number": n} for n in range(1, experiment.rounds + 1)]
 
@@ -90,6 +92,24 @@ def locate_data(experiment: Experiment, root: str) -> Experiment:
     previous = _locate_version(data.previous, "data.previous")
     located = dataclasses.replace(data, uri=storage.absolute(uri), previous=previous)
     return dataclasses.replace(experiment, data=located)
+
+
+def _locate_start(experiment: Experiment) -> Experiment:
+    """Return the experiment with an absolute place of the weights that its first round goes on from.
+
+    Raises:
+        FileNotFoundError: if there is no such finished round.
+    """
+    train = experiment.train
+    if train.continue_from is None:
+        return experiment
+    uri = storage.absolute(train.continue_from)
+    if not storage.exists(f"{uri}/model/bundle.json"):
+        raise FileNotFoundError(
+            f"train.continue_from: {uri} has no model/bundle.json: name the folder of a finished "
+            "round, such as <run>/round_03"
+        )
+    return dataclasses.replace(experiment, train=dataclasses.replace(train, continue_from=uri))
 
 
 def _locate_version(uri: str | None, setting: str) -> str | None:

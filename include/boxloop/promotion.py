@@ -67,10 +67,12 @@ def promote(run_uri: str, *, root: str, name: str, config: PromotionConfig, by: 
     )
     verdict = _verdict(run, challenger, known[-1] if known else None, config)
     if mine is not None:  # cut off after the record was written
-        verdict = Verdict(True, mine["reason"], verdict.change, verdict.classes)
+        change_then = mine.get("change")
+        change = Change(**change_then) if change_then else None
+        verdict = Verdict(True, mine["reason"], change, verdict.classes)
     elif verdict.is_promoted:
-        change = verdict.change._asdict() if verdict.change else None
-        said = {"how": champion.PROMOTED, "by": by, "reason": verdict.reason, "change": change}
+        said = {"how": champion.PROMOTED, "by": by, "reason": verdict.reason}
+        said |= {"change": verdict.change._asdict() if verdict.change else None}
         mine = champion.append(root, name, challenger, len(known), **said)
     log.info("%s", verdict.reason)
     decision = {

@@ -113,9 +113,7 @@ def client(place: Place, webhook: str) -> Iterator[AirflowClient]:
         "BOXLOOP_ALERT_URL": webhook,
     }
     with (
-        AirflowServer(
-            place.folder / "home", port=0, environment=environment, dags=dags
-        ) as server,
+        AirflowServer(place.folder / "home", port=0, environment=environment, dags=dags) as server,
         server.client() as client,
     ):
         wait_until(lambda: client.has_dag(DAG), 120)

@@ -1,0 +1,188 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import rounds
+
+from boxloop import champion, steps, storage
+from boxloop.artifacts import Champions, Run
+from boxloop.cli import main
+from boxloop.data.dataset import DETECTION_COLUMNS, read_dataset, to_parquet
+from boxloop.nightly_settings import PromotionConfig
+from boxloop.promotion import promote
+from boxloop.verdict import Change, judge
+
+NAME = "cards"
+RULE = PromotionConfig()
+LENIENT = PromotionConfig(min_class_boxes=1)
+
+
+def finished(root: Path, name: str, share: float = 1.0, *, map50: float = 0.5) -> Run:
+    """A run of one round whose detector found a share of the test boxes, and nothing wrong."""
+    run = rounds.plan(root, name, **{"rounds": 1})
+    steps.run_task("parse_annotations", run.uri, 1)
+    rounds.run_round(
+        run, 1, rounds.right_detections(run, 3), exported={"digest": f"bundle of {name}"}
+    )
+    dataset = read_dataset(run.dataset(1))
+    truth = dataset.boxes_in(dataset.split("test"))
+    found = truth.iloc[: round(share * len(truth))].assign(score=0.9, agreement=None)
+    found = found[list(DETECTION_COLUMNS)].astype(DETECTION_COLUMNS)
+    storage.write_bytes(run.evaluated_detections(1), to_parquet(found))
+    storage.write_json(run.evaluation(1), {"map50": map50})
+    storage.write_json(f"{run.model(1)}/bundle.json", {"digest": f"bundle of {name}"})
+    storage.write_bytes(f"{run.weights(1)}/detector-1.index", name.encode())
+    return run
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three finished runs: one finds nothing, one all, one a half."""
+    root = tmp_path_factory.mktemp("root")
+    for name, share in (("nothing", 0.0), ("all", 1.0), ("half", 0.5)):
+        finished(root, name, share)
+    return root
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A champion of its own for each test."""
+    return str(request.node.name)[:60].replace("[", "-").replace("]", "")
+
+
+def ask(root: Path, run: str, name: str, config: PromotionConfig = RULE) -> dict[str, Any]:
+    """Ask for a promotion as if it had never been asked."""
+    storage.delete(Run.of(str(root), run).decision)
+    run_uri = Run.of(str(root), run).uri
+    return promote(run_uri, root=str(root), name=name, config=config, by="test")
+
+
+def test_the_first_detector_that_finds_anything_is_champion(root: Path, name: str) -> None:
+    decision = ask(root, "half", name)
+    assert decision["is_promoted"]
+    best = champion.current(str(root), name)
+    assert best is not None
+    assert (best["number"], best["round"], best["bundle_digest"]) == (1, 1, "bundle of half")
+    assert best["run_uri"] == str(root / "experiments" / "half")
+
+
+def test_a_better_one_is_promoted_and_a_worse_one_is_not(root: Path, name: str) -> None:
+    ask(root, "nothing", name)
+    decision = ask(root, "all", name, LENIENT)
+    assert decision["is_promoted"], decision["reason"]
+    assert decision["change"]["value"] == pytest.approx(1.0)  # from nothing to all
+    kept = ask(root, "half", name)
+    assert not kept["is_promoted"]
+    assert kept["reason"].startswith("Kept: the challenger is worse; mAP@0.5 -0.")
+    assert [one["bundle_digest"] for one in champion.history(str(root), name)] == [
+        "bundle of nothing",
+        "bundle of all",
+    ]
+
+
+def test_an_equal_one_is_not_promoted(root: Path, name: str) -> None:
+    ask(root, "all", name)
+    finished(root, "twin", 1.0)
+    assert ask(root, "twin", name)["reason"].startswith("Kept: the challenger is not better")
+
+
+def test_a_decision_is_made_once(root: Path, name: str) -> None:
+    first = ask(root, "half", name)
+    run_uri = Run.of(str(root), "half").uri
+    assert promote(run_uri, root=str(root), name=name, config=RULE, by="again") == first
+    # cut off before the decision was written
+    assert ask(root, "half", name)["is_promoted"]
+    assert len(champion.history(str(root), name)) == 1
+
+
+def test_of_two_that_promote_at_once_one_wins(root: Path, name: str) -> None:
+    detectors = [champion.describe(Run.of(str(root), run), 1) for run in ("all", "half")] * 4
+
+    def try_it(detector: dict[str, Any]) -> bool:
+        try:
+            champion.append(str(root), name, detector, 0, how="promoted", by="x", reason="y")
+        except RuntimeError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(try_it, detectors)) == 1
+    assert len(champion.history(str(root), name)) == 1
+
+
+def test_rollback_is_a_record_that_points_back(root: Path, name: str) -> None:
+    ask(root, "nothing", name)
+    ask(root, "all", name)
+    record = champion.roll_back(str(root), name, to=None, by="me")
+    assert (record["number"], record["points_to"], record["how"]) == (3, 1, "rolled back")
+    assert record["bundle_digest"] == "bundle of nothing"
+    assert champion.roll_back(str(root), name, to=2, by="me")["bundle_digest"] == "bundle of all"
+    assert len(champion.history(str(root), name)) == 4
+    with pytest.raises(ValueError, match="no record 9: there are 1 to 4"):
+        champion.roll_back(str(root), name, to=9, by="me")
+
+
+def test_rollback_refuses_a_detector_that_is_another_by_now(root: Path, name: str) -> None:
+    run = finished(root, "changed", 0.2)
+    champion.set_champion(str(root), name, run.uri, round_number=1, by="me")
+    ask(root, "all", name)
+    storage.write_json(f"{run.model(1)}/bundle.json", {"digest": "exported anew"})
+    with pytest.raises(ValueError, match="another model"):
+        champion.roll_back(str(root), name, to=1, by="me")
+
+
+def test_a_champion_may_be_set(root: Path, name: str) -> None:
+    record = champion.set_champion(
+        str(root), name, f"{root}/experiments/half", round_number=None, by="me"
+    )
+    assert (record["how"], record["round"]) == ("set", 1)
+    with pytest.raises(ValueError, match="no round 2"):
+        champion.set_champion(str(root), name, f"{root}/experiments/half", round_number=2, by="me")
+
+
+def test_the_command_shows_the_history(
+    root: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--name", name, "--root", str(root)]
+    assert main(["champion", "show", *where]) == 1
+    assert main(["champion", "set", f"{root}/experiments/all", *where]) == 0
+    assert main(["champion", "set", f"{root}/experiments/half", *where]) == 0
+    assert main(["champion", "rollback", *where]) == 0
+    capsys.readouterr()
+    assert main(["champion", "show", "--history", *where]) == 0
+    shown = capsys.readouterr().out
+    assert [line[0] for line in shown.splitlines() if line[:1].isdigit()] == ["1", "2", "3"]
+    assert "back to record 1" in shown
+    assert storage.exists(Champions.of(str(root), name).record(3))
+
+
+def change(value: float, low: float, high: float, name: str = "all classes") -> Change:
+    return Change(name, value, low, high)
+
+
+def test_a_gain_must_be_worth_it() -> None:
+    rule = PromotionConfig(min_gain=0.1)
+    assert judge(0.5, change(0.2, 0.1, 0.3), (), rule).is_promoted
+    assert "min_gain" in judge(0.5, change(0.05, 0.01, 0.09), (), rule).reason
+
+
+def test_a_class_may_not_fall_beyond_its_noise() -> None:
+    better = change(0.2, 0.1, 0.3)
+    noisy = change(-0.3, -0.7, 0.1, "ace")  # may be chance
+    sure = change(-0.3, -0.4, -0.2, "king")
+    assert judge(0.5, better, [noisy], RULE).is_promoted
+    verdict = judge(0.5, better, [noisy, sure], RULE)
+    assert not verdict.is_promoted
+    assert "king -0.300" in verdict.reason
+    assert "ace" not in verdict.reason
+
+
+@pytest.mark.parametrize("map50", [None, 0.0])
+def test_a_first_detector_that_finds_nothing_is_no_champion(map50: float | None) -> None:
+    assert not judge(map50, None, (), RULE).is_promoted
+
+
+def test_too_few_images_decide_nothing() -> None:
+    unknown = Change("all classes", 0.9, None, None)
+    assert "too little" in judge(0.9, unknown, (), RULE).reason
