@@ -95,7 +95,7 @@ def locate_data(experiment: Experiment, root: str) -> Experiment:
 
 
 def _locate_start(experiment: Experiment) -> Experiment:
-    """Return the experiment with an absolute place of the weights that its first round goes on from.
+    """Return the experiment with the absolute place of what its first round goes on from.
 
     Raises:
         FileNotFoundError: if there is no such finished round.

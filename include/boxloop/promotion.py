@@ -71,7 +71,7 @@ def promote(run_uri: str, *, root: str, name: str, config: PromotionConfig, by: 
         change = Change(**change_then) if change_then else None
         verdict = Verdict(True, mine["reason"], change, verdict.classes)
     elif verdict.is_promoted:
-        said = {"how": champion.PROMOTED, "by": by, "reason": verdict.reason}
+        said: Value = {"how": champion.PROMOTED, "by": by, "reason": verdict.reason}
         said |= {"change": verdict.change._asdict() if verdict.change else None}
         mine = champion.append(root, name, challenger, len(known), **said)
     log.info("%s", verdict.reason)
