@@ -359,3 +359,13 @@ def test_a_file_that_changes_while_nobody_looks_is_looked_at_again(nights: Night
     nights.put("images/ace/a.jpg", picture(200))
     os.utime(nights.inbox / "images/ace/a.jpg", (1, 1))
     assert nights.take_in("second")["taken"] == 1
+
+
+def test_pictures_without_a_label_join_where_people_are_asked(nights: Nights) -> None:
+    nights.arrive("plain.png", 1)
+    assert nights.take_in("first")["refused"] == 1
+    nights.try_out("first")
+    nights.set(oracle="both", ask_people=True, name="asked")
+    assert nights.take_in("second")["taken"] == 1
+    uri = nights.take_in("second")["overrides"]["data.version"]
+    assert "plain.png" in set(read_dataset(uri).split("pool")["image_id"])

@@ -28,7 +28,12 @@ class Sorted(NamedTuple):
 
 
 def sort_items(
-    items: Iterable[Item], dataset: Dataset, new_classes: Sequence[str], *, look_alike: bool
+    items: Iterable[Item],
+    dataset: Dataset,
+    new_classes: Sequence[str],
+    *,
+    look_alike: bool,
+    needs_labels: bool = True,
 ) -> Sorted:
     """Tell which items of an inbox a library takes, and why not the others.
 
@@ -37,6 +42,7 @@ def sort_items(
         dataset: of the library.
         new_classes: that may be added.
         look_alike: whether near duplicates of held-out images are refused.
+        needs_labels: whether images with neither boxes nor a label are; people need none.
     """
     items = list(items)
     boxed = {box.class_name for item in items for box in item.boxes}
@@ -46,7 +52,8 @@ def sort_items(
     refused: Findings = []
     for item in items:
         there = known.get(item.facts.sha256)
-        if found := _why_not(item, there, classes, twins.get(item.path)):
+        found = _why_not(item, there, classes, twins.get(item.path))
+        if found and (needs_labels or found[0] != "no_label"):
             refused.append(Finding(found[0], item.path, found[1]))
     out = {finding.path for finding in refused}
     return Sorted([item for item in items if item.path not in out], refused)
@@ -95,9 +102,11 @@ def _why_not(
 def _why_not_new(item: Item, twin: str | None) -> tuple[str, str] | None:
     if item.split == "test":
         return "of_test", "new images do not join the fixed test set: give it another split"
+    if twin:
+        return "near_duplicate", f"near duplicate of {twin}, which is held out"
     if not item.boxes and item.label is None:
         return "no_label", "no image-level label: name its class in image_labels.csv or by folder"
-    return ("near_duplicate", f"near duplicate of {twin}, which is held out") if twin else None
+    return None
 
 
 _ALLOW = "no class of the library; intake.new_classes may allow it, once there are boxes of it"

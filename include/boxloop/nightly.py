@@ -243,7 +243,12 @@ def _first(night: Night) -> Version:
         dataset, truth = read_dataset(_final(best)), from_parquet(storage.read_bytes(run.truth))
         return found_library(night.library, dataset, truth)
     experiment = plan.locate_data(night.experiment, night.root)
-    source = read_source(str(experiment.data.uri), experiment.data, seed=experiment.seed)
+    source = read_source(
+        str(experiment.data.uri),
+        experiment.data,
+        seed=experiment.seed,
+        needs_labels=not experiment.oracle.asks_people,
+    )
     return found_library(night.library, source.dataset, source.truth)
 
 

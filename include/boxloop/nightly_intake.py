@@ -59,8 +59,13 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
     """
     config = night.config.intake
     reading = read_inbox(night.inbox, stamps, config, night.experiment.data)
-    look_alike = night.experiment.data.near_duplicates
-    found = sort_items(reading.items, dataset, config.new_classes, look_alike=look_alike)
+    found = sort_items(
+        reading.items,
+        dataset,
+        config.new_classes,
+        look_alike=night.experiment.data.near_duplicates,
+        needs_labels=not night.experiment.oracle.asks_people,
+    )
     known, key = seen.get("items", {}), digest_of(asdict(config))[:16]
     items = {item.path: item.digest for item in reading.items}
     items |= {one.path: f"{items[one.path]} {key}" for one in found.refused}
