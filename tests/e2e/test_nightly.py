@@ -141,22 +141,25 @@ def finished(client: AirflowClient, run_id: str) -> tuple[str, dict[str, str]]:
     return client.run_state(DAG, run_id), states
 
 
-def events(client: AirflowClient) -> list[dict[str, Any]]:
-    """Return what Airflow knows of new champions."""
+def records_told(client: AirflowClient) -> list[int]:
+    """Return the numbers of the champions that Airflow has events of."""
     answer = client._call("GET", "/assets/events", params={"limit": 100}).json()
-    return [one for one in answer["asset_events"] if one["name"] == "boxloop/champion"]
+    found = [one for one in answer["asset_events"] if one["name"] == "boxloop/champion"]
+    return sorted(one["extra"]["record"] for one in found)
 
 
-def test_nights_promote_keep_and_skip(client: AirflowClient, place: Place) -> None:
-    # the first night: no champion, and nothing in the inbox
+def test_the_first_night_makes_a_champion(client: AirflowClient, place: Place) -> None:
     state, _ = night(client, "n1")
     assert state == "success"
     first = champion.current(str(place.root), NAME)
     assert first is not None
     assert first["reason"].startswith("Promoted: the first champion")
-    assert [one["extra"]["record"] for one in events(client)] == [1]
+    assert records_told(client) == [1]
 
-    # more data and more steps: better
+
+def test_a_better_detector_is_promoted(client: AirflowClient, place: Place) -> None:
+    first = champion.current(str(place.root), NAME)
+    assert first is not None
     place.configure(**LEARNING)
     place.arrive(7, 40)
     assert night(client, "n2")[0] == "success"
@@ -166,11 +169,14 @@ def test_nights_promote_keep_and_skip(client: AirflowClient, place: Place) -> No
     best = champion.current(str(place.root), NAME)
     assert best is not None
     assert best["map50"] > first["map50"] + 0.05
-    assert [one["extra"]["record"] for one in events(client)] == [2, 1]
+    assert records_told(client) == [1, 2]
     settings = yaml.safe_load(storage.read_bytes(Run(best["run_uri"]).experiment))
     assert settings["train"]["continue_from"] == f"{first['run_uri']}/round_01"
 
-    # wrong boxes and a rate that is too high: worse, and the champion stays
+
+def test_a_worse_detector_is_not(client: AirflowClient, place: Place) -> None:
+    best = champion.current(str(place.root), NAME)
+    told = records_told(client)
     place.configure(**SPOILING)
     place.arrive(8, 40, wrong=True)
     assert night(client, "n3")[0] == "success"
@@ -178,11 +184,13 @@ def test_nights_promote_keep_and_skip(client: AirflowClient, place: Place) -> No
     assert not decision["is_promoted"]
     assert decision["reason"].startswith("Kept: the challenger is worse")
     assert champion.current(str(place.root), NAME) == best
-    assert len(events(client)) == 2
+    assert records_told(client) == told
     report = storage.read_bytes(Run(decision["challenger"]["run_uri"]).report).decode()
     assert "Kept: the challenger is worse" in report
 
-    # nothing new: over in seconds, although labels are said to have arrived
+
+def test_a_night_with_nothing_new_is_over_in_seconds(client: AirflowClient) -> None:
+    """Although labels are said to have arrived."""
     started = time.monotonic()
     asset = next(
         one
@@ -199,7 +207,10 @@ def test_nights_promote_keep_and_skip(client: AirflowClient, place: Place) -> No
     assert set(states.values()) == {"skipped"}
     assert {"take_in", "plan_rounds", "round.train", "report", "promote"} <= set(states)
 
-    # a dirty inbox: nothing is taken, the library is as it was, and somebody is told
+
+def test_a_dirty_inbox_costs_nothing_and_somebody_is_told(
+    client: AirflowClient, place: Place
+) -> None:
     library = Library.of(str(place.root), NAME)
     nights = storage.list_files(library.nights)
     images = len(read_dataset(_newest(library)).images)
@@ -221,10 +232,11 @@ def test_nights_promote_keep_and_skip(client: AirflowClient, place: Place) -> No
     assert "cannot be read" in told["error"]
     assert "/runs/dirty/" in told["log"]
 
-    # a night that is late is told of as well, by the triggerer
-    wait_until(lambda: "n1" in {one["run"] for one in _told(place, "late")}, 60)
+
+def test_a_night_that_is_late_is_told_of(client: AirflowClient, place: Place) -> None:
+    wait_until(lambda: "dirty" in {one["run"] for one in _told(place, "late")}, 60)
     files = [Path(uri).name for uri in storage.list_files(f"{place.root}/alerts")]
-    assert f"{DAG}-n1-late.json" in files
+    assert f"{DAG}-dirty-late.json" in files
 
 
 def _told(place: Place, kind: str) -> list[dict[str, Any]]:
