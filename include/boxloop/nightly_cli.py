@@ -8,7 +8,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from boxloop import nightly
+from boxloop import nightly, steps
 from boxloop.experiment import default_root, parse_setting
 from boxloop.terminal import printable_lines
 
@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
     decision = promote(
         run_uri, root=night.root, name=config.name, config=config.promotion, by=getpass.getuser()
     )
+    steps.report(run_uri)  # again: it tells of the decision as well
     sys.stdout.write(f"{decision['reason']}\nReport: {value['report_uri']}\n")
     return 0
 
