@@ -33,7 +33,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowSkipException
 
-from boxloop_airflow.alerts import tell_failure, tell_late
+from boxloop_airflow.alerts import alert_failure, alert_late
 from boxloop_airflow.nightly_form import HOURS, PARAMS, SCHEDULE, night_arguments
 from boxloop_airflow.rounds import DEFAULT_ARGS, one_round, report
 
@@ -97,11 +97,14 @@ def schedule() -> Any:
     params=PARAMS,
     tags=["boxloop", "nightly"],
     doc_md=__doc__,
-    default_args={**DEFAULT_ARGS, "on_failure_callback": tell_failure},
+    default_args={
+        **DEFAULT_ARGS,
+        "on_failure_callback": [*DEFAULT_ARGS["on_failure_callback"], alert_failure],
+    },
     deadline=DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(hours=HOURS),
-        callback=AsyncCallback(tell_late, kwargs={"hours": HOURS}),
+        callback=AsyncCallback(alert_late, kwargs={"hours": HOURS}),
     ),
 )
 def nightly_retraining() -> None:

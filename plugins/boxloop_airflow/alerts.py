@@ -24,7 +24,7 @@ SECONDS = 5.0
 Alert = dict[str, Any]
 
 
-def tell_failure(context: Mapping[str, Any]) -> None:
+def alert_failure(context: Mapping[str, Any]) -> None:
     """Tell that a task has failed for good: the `on_failure_callback` of a DAG's tasks."""
     try:
         tell(_of_failure(context))
@@ -32,7 +32,7 @@ def tell_failure(context: Mapping[str, Any]) -> None:
         log.exception("The alert about a failed task could not be made")
 
 
-async def tell_late(context: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+async def alert_late(context: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
     """Tell that a run is late: the callback of a DAG's deadline, called by the triggerer."""
     run = (context or {}).get("dag_run") or {}
     run_id, dag_id = run.get("dag_run_id") or run.get("run_id"), run.get("dag_id")

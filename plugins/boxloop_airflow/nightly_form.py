@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from boxloop.oracle_settings import LABELS, NOBODY
-from boxloop_airflow.form import slug
+from boxloop_airflow.form.values import slug
 
 NIGHT, TRAINING = "Night", "Training"
 SCHEDULE = os.environ.get("BOXLOOP_NIGHTLY_SCHEDULE", "0 2 * * *")

@@ -32,7 +32,7 @@ WRONG_INPUT = ExceptionRetryPolicy(
         )
     ]
 )
-DEFAULT_ARGS = {
+DEFAULT_ARGS: dict[str, Any] = {
     "owner": "boxloop",
     "retries": 2,
     "retry_delay": timedelta(seconds=15),

@@ -59,7 +59,7 @@ def context(**changes: Any) -> dict[str, Any]:
 def test_a_failure_is_told_with_task_round_try_and_log(
     posted: list[dict[str, Any]], root: Path
 ) -> None:
-    alerts.tell_failure(context())
+    alerts.alert_failure(context())
     (alert,) = posted
     assert (alert["task"], alert["round"], alert["try"]) == ("round.train", 2, 3)
     assert (alert["log"], alert["error"]) == ("http://airflow/log", "no memory left")
@@ -72,7 +72,7 @@ def test_a_failure_is_told_with_task_round_try_and_log(
 
 
 def test_a_task_outside_of_rounds_has_none(root: Path) -> None:
-    alerts.tell_failure(context(task_id="take_in", map_index=-1))
+    alerts.alert_failure(context(task_id="take_in", map_index=-1))
     (path,) = (root / "alerts").iterdir()
     assert json.loads(path.read_text())["round"] is None
 
@@ -82,7 +82,7 @@ def test_a_webhook_that_cannot_be_reached_does_no_harm(
     url: str, monkeypatch: pytest.MonkeyPatch, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(alerts.URL, url)
-    alerts.tell_failure(context())
+    alerts.alert_failure(context())
     assert "did not reach" in caplog.text
     assert len(list((root / "alerts").iterdir())) == 1
 
@@ -93,19 +93,19 @@ def test_a_slow_webhook_is_given_up(
     monkeypatch.setattr(alerts, "SECONDS", 0.05)
     monkeypatch.setattr(time, "sleep", lambda _: threading.Event().wait(0.5))
     started = time.monotonic()
-    alerts.tell_failure(context())
+    alerts.alert_failure(context())
     assert time.monotonic() - started < 0.4
     assert "did not reach" in caplog.text
 
 
 def test_a_broken_context_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
-    alerts.tell_failure({})
+    alerts.alert_failure({})
     assert "could not be made" in caplog.text
 
 
 def test_a_late_run_is_told_of(root: Path) -> None:
     run = {"dag_run_id": "n1", "dag_id": "nightly_retraining"}
-    asyncio.run(alerts.tell_late(context={"dag_run": run}, hours=6.0))
+    asyncio.run(alerts.alert_late(context={"dag_run": run}, hours=6.0))
     alert = json.loads((root / "alerts" / "nightly_retraining-n1-late.json").read_text())
     assert alert["text"] == (
         "nightly_retraining is late: the run n1 is not done 6 h after it was queued"
