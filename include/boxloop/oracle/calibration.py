@@ -109,16 +109,16 @@ def _bar(name: str, found: pd.DataFrame, target: float) -> Bar:
     weight = np.minimum(SHRINKAGE, at_least + 2 * PRIOR)  # no more than they are
     right = counts[1] + weight * overall
     wrong = counts[0] - counts[1] + weight * (1 - overall)
-    cautious = beta.ppf(CAUTION, right, wrong)
-    is_enough = cautious >= target
+    estimates = right / (right + wrong)
+    is_enough = beta.ppf(CAUTION, right, wrong) >= target
     # the lowest that is enough, else the best; of equals the lowest
-    best = np.flatnonzero(is_enough if is_enough.any() else cautious == cautious.max())[-1]
+    best = np.flatnonzero(is_enough if is_enough.any() else estimates == estimates.max())[-1]
     low, high = beta.ppf([0.025, 0.975], right[best], wrong[best])
     threshold = float(grid[best]) if len(leads) or is_enough.any() else UNKNOWN
     return Bar(
         name,
         threshold if is_enough.any() or high >= target else OUT_OF_REACH,
-        float(right[best] / (right[best] + wrong[best])),
+        float(estimates[best]),
         (float(low), float(high)),
         int(counts[0][best]),
         bool(is_enough.any()),
