@@ -23,12 +23,19 @@ from boxloop import (
     train_cli,
     zoo_cli,
 )
+from boxloop.cli_help import grouped, told
 from boxloop.experiment import default_root, parse_setting
 from boxloop.failure import explained, handed_on
 from boxloop.oracle_settings import JUDGES
 from boxloop.terminal import printable_lines
 
 DEMO = "configs/experiments/demo.yaml"
+GROUPS = {
+    "Begin": ("demo", "airflow"),
+    "Your data": ("doctor", "data", "split", "import"),
+    "Runs": ("run", "step", "report", "review", "history", "rollback"),
+    "Models": ("zoo", "train", "detect", "champion"),
+}
 HOPELESS = (ValueError, FileNotFoundError, PermissionError, FloatingPointError, MemoryError)
 """Errors that the same command would meet again."""
 
@@ -66,17 +73,69 @@ def _write_error(error: BaseException) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="boxloop", description="Active learning of detectors.")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show every line of children")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(
+        prog="boxloop",
+        description="Active learning of object detectors. Exit codes: 0 all went well; 1 something\n"
+        "failed, or was found, as the command's help says; 2 wrong input or settings.",
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show every line of children, and tracebacks"
+    )
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", help="see below; `boxloop COMMAND --help` says more"
+    )
+    for add in (_add_run, _add_step, _add_report, _add_demo, _add_airflow):
+        add(commands)
+    for module in (
+        champion_cli,
+        data_cli,
+        detect_cli,
+        history_cli,
+        nightly_cli,
+        review_cli,
+        tensorboard_cli,
+        train_cli,
+        zoo_cli,
+    ):
+        module.add_commands(commands)
+    parser.epilog = grouped(commands.choices, GROUPS)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
 
-    run = commands.add_parser("run", help="run all rounds of an experiment, without Airflow")
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser(
+        "run",
+        **told(
+            "Run all rounds of an experiment, without Airflow. What is finished is never done "
+            "twice: the same command with the same --id goes on where it was cut off.",
+            f"run {DEMO}",
+            f"run {DEMO} --oracle none --id control",
+            "run mine.yaml --id trial --rounds 2 --set train.steps=20",
+        ),
+    )
     run.add_argument("experiment", help=f"experiment file, such as {DEMO}")
-    run.add_argument("--root", default=default_root(), help="artifact root: folder or gs://")
-    run.add_argument("--id", help="name of the run; that of an unfinished run goes on with it")
-    run.add_argument("--oracle", choices=JUDGES, help="none: a control run")
-    run.add_argument("--seed", type=int, help="of data, splits and training")
-    run.add_argument("--rounds", type=int)
+    run.add_argument(
+        "--root",
+        default=default_root(),
+        help="artifact root: folder or gs://bucket/prefix (default: $BOXLOOP_ROOT, else .boxloop)",
+    )
+    run.add_argument("--id", help="name of the run; one that is there goes on (default: the time)")
+    run.add_argument(
+        "--oracle",
+        choices=JUDGES,
+        help="who judges detections; none: a control run (default: as in the file)",
+    )
+    run.add_argument(
+        "--seed", type=int, help="of data, splits and training (default: as in the file)"
+    )
+    run.add_argument("--rounds", type=int, help="how many, 1 to 99 (default: as in the file)")
+    run.add_argument(
+        "--pause-for-review",
+        action="store_true",
+        help="end where a round asks people and nobody has answered yet; after `boxloop review` "
+        "the same command goes on (default: nobody is waited for)",
+    )
     run.add_argument(
         "--set",
         action="append",
@@ -86,37 +145,73 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    step = commands.add_parser("step", help="run one task of a round")
-    step.add_argument("task", choices=steps.ROUND_TASKS)
+
+def _add_step(commands: Any) -> None:
+    step = commands.add_parser(
+        "step",
+        **told(
+            "Run one task of one round. Airflow's tasks and `boxloop run` do this; by hand it "
+            "shows a task that fails on its own.",
+            "step evaluate --run .boxloop/experiments/trial --round 1",
+            "step predict --run .boxloop/experiments/trial --round 1 --shard 0 --num-shards 2",
+        ),
+    )
+    step.add_argument("task", choices=steps.ROUND_TASKS, help="which task")
     step.add_argument("--run", required=True, help="the run's folder, or gs://")
-    step.add_argument("--round", type=int, required=True)
-    step.add_argument("--shard", type=int, default=0)
-    step.add_argument("--num-shards", type=int, default=1)
+    step.add_argument("--round", type=int, required=True, help="which round, from 1")
+    step.add_argument(
+        "--shard", type=int, default=0, help="of predict: which part of the pool (default: 0)"
+    )
+    step.add_argument(
+        "--num-shards", type=int, default=1, help="of predict: how many parts (default: 1)"
+    )
     step.set_defaults(command=_step)
 
-    report = commands.add_parser("report", help="write the report of a run")
+
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser(
+        "report",
+        **told(
+            "Write the report of a run anew, over the rounds that are finished.",
+            "report .boxloop/experiments/trial",
+            "report gs://bucket/runs/experiments/trial",
+        ),
+    )
     report.add_argument("run", help="the run's folder, or gs://")
     report.set_defaults(command=_report)
 
-    demo = commands.add_parser("demo", help="run an experiment in an Airflow of its own")
-    demo.add_argument("--experiment", default=DEMO)
-    demo.add_argument("--seed", type=int)
-    demo.add_argument("--data", help="data location, for an experiment file that names none")
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        **told(
+            "Run an experiment in an Airflow of its own and follow it. On a terminal Airflow then "
+            "stays up until Ctrl-C.",
+            "demo",
+            "demo --seed 2",
+            "demo --experiment configs/experiments/playing_cards.yaml --data cards/",
+        ),
+    )
+    demo.add_argument("--experiment", default=DEMO, help="experiment file (default: %(default)s)")
+    demo.add_argument(
+        "--seed", type=int, help="of data, splits and training (default: as in the file)"
+    )
+    demo.add_argument("--data", help="folder or gs:// with the images (default: as in the file)")
     demo.set_defaults(command=_demo)
 
-    champion_cli.add_commands(commands)
-    data_cli.add_commands(commands)
-    detect_cli.add_commands(commands)
-    history_cli.add_commands(commands)
-    nightly_cli.add_commands(commands)
-    review_cli.add_commands(commands)
-    tensorboard_cli.add_commands(commands)
-    train_cli.add_commands(commands)
-    zoo_cli.add_commands(commands)
 
-    airflow = commands.add_parser("airflow", help="keep Airflow up until Ctrl-C")
+
+def _add_airflow(commands: Any) -> None:
+    airflow = commands.add_parser(
+        "airflow",
+        **told(
+            "Keep Airflow up until Ctrl-C, to trigger runs and look at them. No login: it listens "
+            "on this machine's loopback address alone.",
+            "airflow",
+            "--verbose airflow",
+        ),
+    )
     airflow.set_defaults(command=_airflow)
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -128,10 +223,27 @@ def _run(options: argparse.Namespace) -> int:
     overrides["rounds"] = overrides.get("rounds") if options.rounds is None else options.rounds
     experiment_id = options.id or f"run-{datetime.now():%Y%m%d-%H%M%S}"
     value = run_experiment(
-        options.experiment, root=options.root, experiment_id=experiment_id, overrides=overrides
+        options.experiment,
+        root=options.root,
+        experiment_id=experiment_id,
+        overrides=overrides,
+        pause_for_review=options.pause_for_review,
     )
-    sys.stdout.write(f"Report: {value['report_uri']}\n")
+    sys.stdout.write(_outcome(value, experiment_id))
     return 0
+
+
+def _outcome(value: dict[str, Any], experiment_id: str) -> str:
+    if "report_uri" in value:
+        return f"Report: {value['report_uri']}\n"
+    run = value["run_uri"]
+    return (
+        f"Round {value['unanswered_round']} asks people. Nothing is lost: answer, and go on.\n"
+        f"  boxloop review export {run} --to FOLDER    # look through FOLDER with labelImg\n"
+        f"  boxloop review import {run} FOLDER\n"
+        f"Then the same command again, with --id {experiment_id}; without --pause-for-review it "
+        "goes on with what there is.\n"
+    )
 
 
 def _step(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boxloop import storage
+from boxloop.cli_help import told
 from boxloop.experiment import build_data_config, default_root, parse_setting
 from boxloop.settings import DataConfig
 from boxloop.terminal import printable, printable_lines
@@ -27,53 +28,91 @@ ORIGIN = "source.json"  # written last: what an import read
 
 def add_commands(commands: Any) -> None:
     """Add the commands to an argparse subparsers object."""
-    doctor = commands.add_parser("doctor", help="say what is wrong with a data set; write nothing")
+    doctor = commands.add_parser(
+        "doctor",
+        **told(
+            "Say what is wrong with a data set, and what an import does about it. Your folder is "
+            "not changed. Exit code: 0 nothing to repair, 1 an import deals with it, 2 no detector "
+            "can be trained on this.",
+            "doctor photos/",
+            "doctor photos/ --html doctor.html",
+            "doctor gs://bucket/photos --json --set data.min_box=4",
+        ),
+    )
     _add_source(doctor)
-    doctor.add_argument("--json", action="store_true", help="every finding, for programs")
-    doctor.add_argument("--html", metavar="FILE", help="write the report as a page with pictures")
+    doctor.add_argument("--json", action="store_true", help="print every finding, for programs")
+    doctor.add_argument("--html", metavar="FILE", help="also write a page with pictures")
     doctor.set_defaults(command=_doctor)
 
-    importer = commands.add_parser("import", help="read a data set into a dataset version")
+    importer = commands.add_parser(
+        "import",
+        **told(
+            "Read a data set into the tables of a dataset version. A run does this by itself; on "
+            "its own it shows what a run would use, and keeps splits as the data grow.",
+            "import photos/",
+            "import photos/ --to .boxloop/datasets/photos -sr 4",
+        ),
+    )
     _add_source(importer)
     _add_target(importer, "the tables")
     importer.set_defaults(command=_import)
 
-    split = commands.add_parser("split", help="deal a data set, and list it by class and split")
+    split = commands.add_parser(
+        "split",
+        **told(
+            "Deal a data set into splits, and list it by class and split.",
+            "split photos/",
+            "split photos/ -sr 4 --set data.test_share=0.1 --to lists/",
+        ),
+    )
     _add_source(split)
     _add_target(split, "train.csv, validate.csv, pool.csv and test.csv")
     split.set_defaults(command=_split)
 
-    data = commands.add_parser("data", help="what is in a data set")
-    show = data.add_subparsers(required=True, metavar="COMMAND").add_parser(
-        "show", help="boxes by class, split and origin, their sizes, a contact sheet"
+    data = commands.add_parser(
+        "data", **told("Show what is in a data set.", "data show photos/", "data show --help")
+    )
+    show = data.add_subparsers(required=True, metavar="COMMAND", help="show").add_parser(
+        "show",
+        **told(
+            "Show boxes by class, split and origin, and their sizes; with --html, pictures too.",
+            "data show photos/",
+            "data show photos/ --html data.html",
+        ),
+        help="boxes by class, split and origin, their sizes, a contact sheet",
     )
     _add_source(show)
-    show.add_argument("--html", metavar="FILE", help="write a page with charts and pictures")
+    show.add_argument("--html", metavar="FILE", help="also write a page with charts and pictures")
     show.set_defaults(command=_show)
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="folder or gs://bucket/prefix")
-    parser.add_argument("--seed", type=int, default=1, help="of the dealing")
     parser.add_argument(
-        "-sr", "--split-ratio", type=float, help="9: 90 to train on, 10 to validate"
+        "--seed", type=int, default=1, help="of the dealing into splits (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-sr",
+        "--split-ratio",
+        type=float,
+        help="training images for each validation image (default: 9, 90 to 10)",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any setting of data, such as min_box=4 or annotations=xml; may be repeated",
+        help="any setting of data, such as data.min_box=4; may be repeated",
     )
 
 
 def _add_target(parser: argparse.ArgumentParser, what: str) -> None:
     place = "datasets/<name of the source> below the artifact root"
-    parser.add_argument("--to", help=f"folder or gs:// for {what}; by default {place}")
+    parser.add_argument("--to", help=f"folder or gs:// for {what} (default: {place})")
 
 
 def _config(options: argparse.Namespace) -> DataConfig:
-    settings = dict(parse_setting(text) for text in options.set)
+    settings = dict(parse_setting(text.removeprefix("data.")) for text in options.set)
     if options.split_ratio is not None:
         settings["split_ratio"] = options.split_ratio
     return build_data_config({"uri": options.source, **settings})

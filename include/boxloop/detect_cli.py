@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from boxloop import prediction, storage
+from boxloop.cli_help import told
 from boxloop.settings import PredictConfig
 from boxloop.train_settings import check
 
@@ -30,18 +31,31 @@ def add_commands(commands: Any) -> None:
     """Add the command to an argparse subparsers object."""
     detect = commands.add_parser(
         "detect",
-        help="detect in images with an exported model: boxes as JSON, and drawn",
-        description="Prints one line of JSON an image: the boxes in pixels of the upright image, "
-        "or why it cannot be read. Exit code 1 if some could not be read.",
-        epilog="example: boxloop detect experiments/cards/round_07/model photos/ 'more/*.png'",
+        **told(
+            "Detect in images with an exported model. Prints one line of JSON an image: the boxes "
+            "in pixels of the upright image, or why it cannot be read. Exit code 1 if some could "
+            "not be read.",
+            "detect .boxloop/experiments/trial/round_02/model photos/",
+            "detect my-detector photos/ 'more/*.png' --output drawn --min-score 0.5",
+            "detect gs://bucket/detector one.jpg --engine tflite",
+        ),
     )
     detect.add_argument("model", help="folder of the model: a round's model/, or gs://")
     detect.add_argument("images", nargs="+", metavar="IMAGE", help="file, folder, glob or gs://")
     detect.add_argument(
-        "--min-score", type=float, help="default: where F1 was best in validation, else 0.3"
+        "--min-score",
+        type=float,
+        help="score in [0, 1] (default: where F1 was best in validation, else 0.3)",
     )
-    detect.add_argument("--output", metavar="FOLDER", help="draw the boxes, into this folder")
-    detect.add_argument("--engine", default="auto", choices=["auto", "tflite", "tensorflow"])
+    detect.add_argument(
+        "--output", metavar="FOLDER", help="draw the boxes, into this folder (default: no)"
+    )
+    detect.add_argument(
+        "--engine",
+        default="auto",
+        choices=["auto", "tflite", "tensorflow"],
+        help="what computes; auto: TFLite on a CPU, TensorFlow on a GPU (default: auto)",
+    )
     detect.set_defaults(command=_detect)
 
 

@@ -7,21 +7,37 @@ import sys
 from typing import Any
 
 from boxloop.artifacts import Run
+from boxloop.cli_help import told
 from boxloop.rollback import plan_rollback, rollback
 from boxloop.terminal import printable_lines
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands to an argparse subparsers object."""
-    history = commands.add_parser("history", help="who said what about an image, round by round")
+    history = commands.add_parser(
+        "history",
+        **told(
+            "Tell who said what about an image, round by round.",
+            "history IMG_0815.jpg --run .boxloop/experiments/trial",
+            "history cats/IMG_0815.jpg --run gs://bucket/runs/experiments/trial",
+        ),
+    )
     history.add_argument("image", help="the image's path below the data folder, or its name")
     history.add_argument("--run", required=True, help="the run's folder, or gs://")
     history.set_defaults(command=_history)
 
-    undo = commands.add_parser("rollback", help="undo a round and those after it; nothing is lost")
+    undo = commands.add_parser(
+        "rollback",
+        **told(
+            "Undo a round and those after it. Nothing is lost: what they left moves to "
+            "rolled_back/ below the run.",
+            "rollback .boxloop/experiments/trial --round 2",
+            "rollback .boxloop/experiments/trial --round 1 --yes",
+        ),
+    )
     undo.add_argument("run", help="the run's folder, or gs://")
-    undo.add_argument("--round", type=int, required=True, help="the first round to undo")
-    undo.add_argument("--yes", action="store_true", help="do not ask")
+    undo.add_argument("--round", type=int, required=True, help="the first round to undo, from 1")
+    undo.add_argument("--yes", action="store_true", help="do not ask first (default: ask)")
     undo.set_defaults(command=_rollback)
 
 

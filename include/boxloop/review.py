@@ -119,6 +119,14 @@ def is_closed(run: Run, round_number: int) -> bool:
     return storage.exists(run.closed_review(round_number))
 
 
+def is_unanswered(run: Run, round_number: int) -> bool:
+    """Whether a round asks people about images, still takes answers, and nobody gave one."""
+    if not storage.exists(run.queue(round_number)):
+        return False
+    told = progress(run, round_number)
+    return told["items"] > 0 and not (told["done"] or told["skipped"] or told["is_closed"])
+
+
 def progress(run: Run, round_number: int) -> dict[str, Any]:
     """Say how far people are with a round's queue.
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.cli_help import told
 from boxloop.experiment import default_root
 from boxloop.terminal import printable
 
@@ -23,32 +24,72 @@ FORMATS = ("voc", "cvat", "label_studio")
 
 def add_commands(commands: Any) -> None:
     """Add the commands to an argparse subparsers object."""
-    review = commands.add_parser("review", help="what people are asked, with a tool of their own")
-    actions = review.add_subparsers(required=True, metavar="COMMAND")
+    review = commands.add_parser(
+        "review",
+        **told(
+            "See what people are asked, and answer with a labelling tool. In Airflow the Review "
+            "page of a run does the same in the browser.",
+            "review status .boxloop/experiments/trial",
+            "review export .boxloop/experiments/trial --to to-review",
+            "review import .boxloop/experiments/trial to-review",
+        ),
+    )
+    actions = review.add_subparsers(required=True, metavar="COMMAND", help="what to do")
 
-    status = actions.add_parser("status", help="how far people are, round by round")
+    status = actions.add_parser(
+        "status",
+        help="how far people are, round by round",
+        **told(
+            "Tell how far people are, round by round. Exit code 1 if a decision was set aside.",
+            "review status .boxloop/experiments/trial",
+            "review status gs://bucket/runs/experiments/trial",
+        ),
+    )
     status.add_argument("run", help="the run's folder, or gs://")
     status.set_defaults(command=_status)
 
     export = actions.add_parser(
-        "export", help="write what is not decided yet as a folder for a labelling tool"
+        "export",
+        help="write what is not decided yet as a folder for a labelling tool",
+        **told(
+            "Write what is not decided yet as a folder for a labelling tool. Exit code 1 if an "
+            "image could not be read.",
+            "review export .boxloop/experiments/trial --to to-review",
+            "review export .boxloop/experiments/trial --format cvat --to cvat --link",
+        ),
     )
     export.add_argument("run", help="the run's folder, or gs://")
-    export.add_argument("--round", type=int, help="by default the newest with a queue")
+    export.add_argument("--round", type=int, help="which one (default: the newest with a queue)")
     export.add_argument(
-        "--format", choices=FORMATS, default="voc", help="voc is labelImg's (default: voc)"
+        "--format",
+        choices=FORMATS,
+        default="voc",
+        help="of the boxes; voc is labelImg's (default: voc)",
     )
     place = "reviews/<run>/round_01 below the artifact root"
-    export.add_argument("--to", metavar="FOLDER", help=f"an empty local folder; by default {place}")
-    export.add_argument("--link", action="store_true", help="link local images, do not copy them")
+    export.add_argument("--to", metavar="FOLDER", help=f"an empty local folder (default: {place})")
+    export.add_argument(
+        "--link", action="store_true", help="link local images (default: copy them)"
+    )
     export.set_defaults(command=_export)
 
-    importer = actions.add_parser("import", help="record what was changed in an exported folder")
+    importer = actions.add_parser(
+        "import",
+        help="record what was changed in an exported folder",
+        **told(
+            "Record what was changed in an exported folder. The same import twice records nothing "
+            "twice. Exit code 1 if something was set aside.",
+            "review import .boxloop/experiments/trial to-review",
+            "review import .boxloop/experiments/trial to-review --author Anna --accept-unchanged",
+        ),
+    )
     importer.add_argument("run", help="the run's folder, or gs://")
     importer.add_argument("folder", help="as `review export` wrote it")
-    importer.add_argument("--author", help="who decided; by default the login name")
+    importer.add_argument("--author", help="who decided (default: the login name)")
     importer.add_argument(
-        "--accept-unchanged", action="store_true", help="a proposed box left as it is, is right"
+        "--accept-unchanged",
+        action="store_true",
+        help="a proposed box left as it is, is right (default: it is not decided)",
     )
     importer.set_defaults(command=_import)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.child import interpreter
+from boxloop.cli_help import told
 from boxloop.experiment import default_root, experiment_yaml, parse_setting, read_experiment
 from boxloop.plan import locate_data
 from boxloop.settings import Experiment
@@ -24,7 +25,14 @@ NEIGHBOURS = 64  # images beside those shown, for mosaics and pasting
 
 def add_commands(commands: Any) -> None:
     """Add the command to an argparse subparsers object."""
-    train = commands.add_parser("train", help="show what training sees; `run` trains")
+    train = commands.add_parser(
+        "train",
+        **told(
+            "Show what training sees, without training; `boxloop run` trains.",
+            "train --show-augmented configs/experiments/demo.yaml --set train.augment.mosaic=0.3",
+            "train --show-augmented .boxloop/experiments/trial/experiment.yaml --count 6",
+        ),
+    )
     train.add_argument(
         "--show-augmented",
         required=True,
@@ -39,8 +47,12 @@ def add_commands(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="any setting of the experiment, such as train.augment.mosaic=0.5; may be repeated",
     )
-    train.add_argument("--count", type=int, default=12, help="images to show")
-    train.add_argument("--output", default="augmented.png", help="the picture to write")
+    train.add_argument(
+        "--count", type=int, default=12, help="images to show (default: %(default)s)"
+    )
+    train.add_argument(
+        "--output", default="augmented.png", help="the picture to write (default: %(default)s)"
+    )
     train.set_defaults(command=_show_augmented)
 
 

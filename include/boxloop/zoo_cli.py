@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from boxloop import child
+from boxloop.cli_help import told
 from boxloop.experiment import read_model
 from boxloop.measurement import Measurement, read_measurement
 from boxloop.train_settings import ModelConfig, WeightsConfig, check
@@ -30,15 +31,42 @@ MB, img/s (detecting), minutes (1,000 training steps of 16 images)
 
 def add_commands(commands: Any) -> None:
     """Add the command to an argparse subparsers object."""
-    zoo = commands.add_parser("zoo", help="list the models, or measure one here")
-    zoo.add_argument("--json", action="store_true", help="all there is to know, for programs")
+    zoo = commands.add_parser(
+        "zoo",
+        **told(
+            "List the models, or measure one on this machine.",
+            "zoo",
+            "zoo --json",
+            "zoo measure retinanet_mobilenetv2",
+        ),
+    )
+    zoo.add_argument("--json", action="store_true", help="print all there is to know, for programs")
     zoo.set_defaults(command=_list)
 
-    actions = zoo.add_subparsers(metavar="COMMAND")
-    measure = actions.add_parser("measure", help="train and detect with random images; minutes")
+    actions = zoo.add_subparsers(metavar="COMMAND", help="without one: the list")
+    measure = actions.add_parser(
+        "measure",
+        help="train and detect with random images; minutes",
+        **told(
+            "Measure a model's size and speed on this machine: it trains and detects with random "
+            "images, which takes minutes.",
+            "zoo measure retinanet_mobilenetv2",
+            "zoo measure faster_rcnn_resnet50 --batch-size 2 --steps 3",
+        ),
+    )
     measure.add_argument("model", help="a name from `boxloop zoo`")
-    measure.add_argument("--batch-size", type=int, default=16, help="images a step; less memory")
-    measure.add_argument("--steps", type=int, default=5, help="to time, after the first")
+    measure.add_argument(
+        "--batch-size",
+        type=int,
+        default=16,
+        help="images a step; fewer take less memory (default: %(default)s)",
+    )
+    measure.add_argument(
+        "--steps",
+        type=int,
+        default=5,
+        help="training steps to time, after the first (default: %(default)s)",
+    )
     measure.set_defaults(command=_measure)
 
 

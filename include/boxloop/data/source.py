@@ -205,7 +205,9 @@ def _assign(
     if config.boxed_share < 1:
         train = images[images["split"] == "train"]
         keeps = deal(train, config.boxed_share, seed=seed, name="boxed", leave=0)
-        images.loc[keeps.index[~keeps], "split"] = "pool"
+        is_pool = is_in(images["image_id"], train.loc[~keeps, "image_id"])
+        images["split"] = images["split"].mask(is_pool, "pool")
+        images = _label_by_boxes(images, is_pool)
     return images
 
 
@@ -223,9 +225,14 @@ def _hide(images: pd.DataFrame, share: float, seed: int, boxes: Boxes) -> pd.Dat
         is_hidden &= shown.map(set(left).issuperset).astype(bool)
         images["is_hidden"] = is_hidden.reindex(images.index, fill_value=False)
         images["split"] = images["split"].mask(images["is_hidden"], "pool")
-        label = images["stratum"].where(images["is_hidden"])
-        images["image_label"] = images["image_label"].fillna(label).astype("string")
+        images = _label_by_boxes(images, images["is_hidden"])
     return images
+
+
+def _label_by_boxes(images: pd.DataFrame, is_chosen: Any) -> pd.DataFrame:
+    """Label the chosen images that have no label by the rarest class among their boxes."""
+    label = images["image_label"].fillna(images["stratum"].where(is_chosen)).astype("string")
+    return images.assign(image_label=label)
 
 
 def _previous_splits(folder_uri: str | None) -> dict[str, str]:
