@@ -40,7 +40,7 @@ setup: $(VENV)/ready
 $(VENV)/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Boxloop needs Python 3.11 to 3.13, $(PYTHON) is %d.%d: say PYTHON=python3.12 make ..." % v)'
-	@echo "Building the environment in $(VENV): about 2 GB, one to five minutes"
+	@echo "Building the environment in $(VENV): about 4 GB, one to five minutes"
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module: install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) \
 	  || { echo "The first build needs a network, to fetch packages from PyPI"; exit 1; }

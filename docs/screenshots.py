@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import yaml
@@ -152,11 +152,9 @@ def _form(scene: Scene, path: Path) -> None:
         _take(page, path)
 
 
-def _tab(scene: Scene, path: Path, *, route: str, run_id: str = "", wait_for: str) -> None:
-    """Take a tab of the run, once something in its frame is there."""
-    run_id = run_id or scene.run_id
-    with _page(scene, f"/dags/{DAG}/runs/{run_id}/plugin/{route}") as page:
-        page.frame_locator("iframe").locator(wait_for).first.wait_for(timeout=20_000)
+def _rounds(scene: Scene, path: Path) -> None:
+    with _page(scene, f"/dags/{DAG}/runs/{scene.run_id}/plugin/rounds", TALL) as page:
+        page.frame_locator("iframe").locator("table").first.wait_for(timeout=20_000)
         _take(page, path)
 
 
@@ -164,7 +162,13 @@ def _review(scene: Scene, path: Path) -> None:
     params = {"experiment": DEMO, "experiment_id": ASKS, "rounds": 1, "oracle": "both"}
     scene.client.trigger(DAG, ASKS, params)
     _wait(lambda: _state(scene, ASKS, "round.match_labels") == "awaiting_input", 900, ASKS)
-    _tab(scene, path, route="review", run_id=ASKS, wait_for="#picture")
+    with _page(scene, f"/dags/{DAG}/runs/{ASKS}/plugin/review", TALL) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("#picture").wait_for(timeout=20_000)
+        classes = frame.get_by_role("button", name=re.compile(r"0/\d+$"))
+        most = max(classes.all(), key=lambda each: int(each.inner_text().rpartition("/")[2]))
+        most.click()
+        _take(page, path)
     scene.client.fail_run(DAG, ASKS)
 
 
@@ -212,15 +216,15 @@ def _augmented(scene: Scene, path: Path) -> None:
 
 
 def _board(scene: Scene, path: Path) -> None:
-    with _page(scene, f"{scene.board}/#timeseries") as page:
-        page.get_by_text("mAP@0.5IOU").first.wait_for(timeout=60_000)
+    with _page(scene, f"{scene.board}/?tagFilter=mAP|loss#timeseries") as page:
+        page.locator("card-view").first.wait_for(timeout=60_000)
         _take(page, path)
 
 
 PICTURES: dict[str, Callable[[Scene, Path], None]] = {
     "form": _form,
     "airflow": _grid,
-    "rounds-page": partial(_tab, route="rounds", wait_for="table"),
+    "rounds-page": _rounds,
     "report": _report,
     "doctor": _doctor,
     "augmented": _augmented,

@@ -225,3 +225,12 @@ def test_a_decision_that_arrived_is_known_by_its_token(run: Run) -> None:
     assert review.record(run, 1, reject(), "0123abcd").endswith("-0123abcd.json")
     assert review.has_arrived(run, 1, "0123abcd")
     assert not review.has_arrived(run, 1, "0123abce")
+
+
+def test_a_round_is_unanswered_until_somebody_answers_or_it_is_closed(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rounds=3)
+    assert review.is_unanswered(run, 1)
+    review.record(run, 1, decision("a/sure.jpg", "skip"))
+    review.close(run, 2)
+    storage.delete(run.queue(3))  # nobody is asked
+    assert [review.is_unanswered(run, number) for number in (1, 2, 3)] == [False] * 3

@@ -42,7 +42,7 @@ HOPELESS = (ValueError, FileNotFoundError, PermissionError, FloatingPointError, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code, 2 where trying again cannot help."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stdout)
     for name in ("absl", "h5py", "httpx", "matplotlib", "PIL", "urllib3"):
@@ -72,11 +72,12 @@ def _write_error(error: BaseException) -> None:
     sys.stderr.write(printable_lines("\n".join(told)) + "\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="boxloop",
-        description="Active learning of object detectors. Exit codes: 0 all went well; 1 something\n"
-        "failed, or was found, as the command's help says; 2 wrong input or settings.",
+        description="Active learning of object detectors. Exit codes: 0 all went well; 1 something "
+        "\nfailed, or was found, as the help of the command says; 2 wrong input or settings.",
     )
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show every line of children, and tracebacks"
@@ -156,7 +157,9 @@ def _add_step(commands: Any) -> None:
             "step predict --run .boxloop/experiments/trial --round 1 --shard 0 --num-shards 2",
         ),
     )
-    step.add_argument("task", choices=steps.ROUND_TASKS, help="which task")
+    step.add_argument(
+        "task", choices=steps.ROUND_TASKS, metavar="TASK", help=", ".join(steps.ROUND_TASKS)
+    )
     step.add_argument("--run", required=True, help="the run's folder, or gs://")
     step.add_argument("--round", type=int, required=True, help="which round, from 1")
     step.add_argument(

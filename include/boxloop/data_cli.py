@@ -41,7 +41,9 @@ def add_commands(commands: Any) -> None:
     )
     _add_source(doctor)
     doctor.add_argument("--json", action="store_true", help="print every finding, for programs")
-    doctor.add_argument("--html", metavar="FILE", help="also write a page with pictures")
+    doctor.add_argument(
+        "--html", metavar="FILE", help="also write a page with pictures (default: none)"
+    )
     doctor.set_defaults(command=_doctor)
 
     importer = commands.add_parser(
@@ -82,7 +84,9 @@ def add_commands(commands: Any) -> None:
         help="boxes by class, split and origin, their sizes, a contact sheet",
     )
     _add_source(show)
-    show.add_argument("--html", metavar="FILE", help="also write a page with charts and pictures")
+    show.add_argument(
+        "--html", metavar="FILE", help="also write a page with charts and pictures (default: none)"
+    )
     show.set_defaults(command=_show)
 
 

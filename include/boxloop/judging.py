@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from boxloop.data.dataset import Dataset
-    from boxloop.oracle.calibration import Calibration
+    from boxloop.oracle.calibration import Bar, Calibration
     from boxloop.oracle.decisions import Decision
     from boxloop.oracle.pool import Part
 

@@ -290,6 +290,15 @@ def test_boxed_share_moves_boxes_to_the_truth(data: Data) -> None:
     assert source.dataset.class_names == ["ace", "king"]
 
 
+def test_images_that_play_the_pool_are_labelled_by_their_boxes(data: Data) -> None:
+    data.write("image_labels.csv", b"filename,split\n")
+    source = data.read(boxed_share=0.5, given_splits=False)
+    pool = source.dataset.split("pool").set_index("image_id")["image_label"]
+    shown = source.truth.set_index("image_id")["class_name"]
+    assert len(shown) > 0
+    assert pool[shown.index].to_dict() == shown.to_dict()
+
+
 def test_smallest_boxed_share_keeps_one_image_a_class(data: Data) -> None:
     source = data.read(boxed_share=0.001)
     assert sorted(source.dataset.split("train")["image_label"]) == ["ace", "king"]

@@ -229,7 +229,7 @@ def _hide(images: pd.DataFrame, share: float, seed: int, boxes: Boxes) -> pd.Dat
     return images
 
 
-def _label_by_boxes(images: pd.DataFrame, is_chosen: Any) -> pd.DataFrame:
+def _label_by_boxes(images: pd.DataFrame, is_chosen: pd.Series) -> pd.DataFrame:
     """Label the chosen images that have no label by the rarest class among their boxes."""
     label = images["image_label"].fillna(images["stratum"].where(is_chosen)).astype("string")
     return images.assign(image_label=label)
