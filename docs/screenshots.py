@@ -165,7 +165,7 @@ def _review(scene: Scene, path: Path) -> None:
     with _page(scene, f"/dags/{DAG}/runs/{ASKS}/plugin/review", TALL) as page:
         frame = page.frame_locator("iframe")
         frame.locator("#picture").wait_for(timeout=20_000)
-        classes = frame.get_by_role("button", name=re.compile(r"0/\d+$"))
+        classes = frame.get_by_role("button", name=re.compile(r" 0\D\d+$"))  # 0 of so many
         most = max(classes.all(), key=lambda each: int(each.inner_text().rpartition("/")[2]))
         most.click()
         _take(page, path)

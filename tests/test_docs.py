@@ -171,7 +171,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps.run_task("parse_annotations", run.uri, 1)
     run_round(run, 1, right_detections(run, 20))
     figures = steps.task_value("evaluate", run.uri, 1)
-    storage.write_json(run.evaluation(1), {**figures, "images": 8})
+    storage.write_json(run.evaluation(1), {**figures, "images": 8, "split": "test"})
     with pytest.raises(_StopError):
         run_round(run, 2, right_detections(run, 4), people=_stop)
     data = yaml.safe_load(Path(run.experiment).read_text())["data"]

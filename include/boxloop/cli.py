@@ -112,7 +112,7 @@ def _add_run(commands: Any) -> None:
             "twice: the same command with the same --id goes on where it was cut off.",
             f"run {DEMO}",
             f"run {DEMO} --oracle none --id control",
-            "run mine.yaml --id trial --rounds 2 --set train.steps=20",
+            "run mine.yaml --id trial --rounds 2 --set train.steps=30",
         ),
     )
     run.add_argument("experiment", help=f"experiment file, such as {DEMO}")

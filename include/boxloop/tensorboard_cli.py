@@ -9,30 +9,39 @@ from typing import Any
 
 from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.cli_help import told
 from boxloop.experiment import default_root
 
 HOST, PORT = "127.0.0.1", 6006
 URL = f"http://{HOST}:{PORT}"
 """Where it is unless told otherwise; `make airflow` links to it."""
-EXAMPLES = """examples:
-  boxloop tensorboard                          all runs below $BOXLOOP_ROOT, else .boxloop
-  boxloop tensorboard .boxloop/experiments/a   one run
-  boxloop tensorboard --root gs://bucket/runs --port 6007
-"""
 
 
 def add_commands(commands: Any) -> None:
     """Add the command to an argparse subparsers object."""
     parser = commands.add_parser(
         "tensorboard",
-        help="show losses, metrics and pictures of runs, also while they train",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **told(
+            "Show losses, metrics and pictures of runs, also while they train. Until Ctrl-C.",
+            "tensorboard",
+            "tensorboard .boxloop/experiments/trial",
+            "tensorboard --root gs://bucket/runs --port 6007",
+        ),
     )
-    parser.add_argument("run", nargs="?", help="a run's folder, or gs://; by default all runs")
-    parser.add_argument("--root", default=default_root(), help="artifact root: folder or gs://")
-    parser.add_argument("--host", default=HOST, help="address to listen at; 0.0.0.0 lets others in")
-    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("run", nargs="?", help="a run's folder, or gs:// (default: all runs)")
+    parser.add_argument(
+        "--root",
+        default=default_root(),
+        help="artifact root: folder or gs:// (default: $BOXLOOP_ROOT, else .boxloop)",
+    )
+    parser.add_argument(
+        "--host",
+        default=HOST,
+        help="address to listen at; 0.0.0.0 lets others in (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="where to listen (default: %(default)s)"
+    )
     parser.set_defaults(command=_tensorboard)
 
 
