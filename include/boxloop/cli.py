@@ -33,7 +33,7 @@ DEMO = "configs/experiments/demo.yaml"
 GROUPS = {
     "Begin": ("demo", "airflow"),
     "Your data": ("doctor", "data", "split", "import"),
-    "Runs": ("run", "step", "report", "review", "nightly", "history", "rollback"),
+    "Runs": ("run", "step", "report", "review", "nightly", "tensorboard", "history", "rollback"),
     "Models": ("zoo", "train", "detect", "champion"),
 }
 HOPELESS = (ValueError, FileNotFoundError, PermissionError, FloatingPointError, MemoryError)
