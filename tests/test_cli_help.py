@@ -77,8 +77,8 @@ def test_a_command_without_a_group_is_listed_under_more() -> None:
     said = grouped({"do": parser, "new": parser}, {"Work": ("do", "gone"), "Play": ("gone",)})
     assert said.splitlines() == [
         "Work:",
-        "  do         Do a thing",
+        "  do          Do a thing",
         "",
         "More:",
-        "  new        Do a thing",
+        "  new         Do a thing",
     ]

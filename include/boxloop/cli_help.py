@@ -44,4 +44,4 @@ def grouped(commands: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) ->
 
 def _line(name: str, parser: argparse.ArgumentParser) -> str:
     summary = " ".join((parser.description or "").split()).partition(". ")[0].rstrip(".")
-    return textwrap.fill(f"  {name:<10} {summary}", WIDTH, subsequent_indent=" " * 13)
+    return textwrap.fill(f"  {name:<11} {summary}", WIDTH, subsequent_indent=" " * 14)
