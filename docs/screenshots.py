@@ -34,7 +34,7 @@ from playwright.sync_api import Error as BrowserError
 
 from boxloop.artifacts import Run
 from boxloop.local_airflow.client import AirflowClient
-from boxloop.local_airflow.demo import DAG, DEMO
+from boxloop.local_airflow.demo import DAG, DEMO, interruptible
 from boxloop.local_airflow.server import AirflowServer, free_ports
 
 IMAGES = Path(__file__).with_name("images")
@@ -64,7 +64,7 @@ def main() -> int:
     """Take the pictures; return 1 if one could not be taken."""
     options = _options()
     failed = []
-    with _scene(options.run, options.experiment) as scene:
+    with interruptible(), _scene(options.run, options.experiment) as scene:
         for name in options.only:
             try:
                 PICTURES[name](scene, options.to / f"{name}.png")
