@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from boxloop import champion
+from boxloop.cli_help import told
 from boxloop.experiment import default_root
 from boxloop.storage import absolute
 from boxloop.terminal import figure, printable_lines
@@ -18,27 +19,70 @@ NAME = "nightly"
 def add_commands(commands: Any) -> None:
     """Add the commands to an argparse subparsers object."""
     parser = commands.add_parser(
-        "champion", help="which detector is the best so far, and how it came to be"
+        "champion",
+        **told(
+            "Tell which detector is the best so far, and how it came to be.",
+            "champion show",
+            "champion rollback",
+        ),
     )
-    own = parser.add_subparsers(required=True, metavar="COMMAND")
+    own = parser.add_subparsers(required=True, metavar="COMMAND", help="what to do")
 
-    show = own.add_parser("show", help="the champion: where it is, its mAP, why it is the champion")
-    show.add_argument("--history", action="store_true", help="all champions, the oldest first")
+    show = own.add_parser(
+        "show",
+        help="the champion: where it is, its mAP, why it is the champion",
+        **told(
+            "Show the champion: where it is, its mAP, and why it is the champion.",
+            "champion show",
+            "champion show --history",
+        ),
+    )
+    show.add_argument(
+        "--history",
+        action="store_true",
+        help="all champions, the oldest first (default: the present one)",
+    )
     _add_place(show)
     show.set_defaults(command=_show)
 
-    back = own.add_parser("rollback", help="make an earlier champion the champion again")
-    back.add_argument("--to", type=int, metavar="N", help="its record; by default the one before")
+    back = own.add_parser(
+        "rollback",
+        help="make an earlier champion the champion again",
+        **told(
+            "Make an earlier champion the champion again.",
+            "champion rollback",
+            "champion rollback --to 2",
+        ),
+    )
+    back.add_argument("--to", type=int, metavar="N", help="its record (default: the one before)")
     _add_place(back)
     back.set_defaults(command=_rollback)
 
-    begin = own.add_parser("set", help="make a detector of an existing run the champion")
+    begin = own.add_parser(
+        "set",
+        help="make a detector of an existing run the champion",
+        **told(
+            "Make a detector of an existing run the champion.",
+            "champion set .boxloop/experiments/trial",
+            "champion set .boxloop/experiments/trial --round 2",
+        ),
+    )
     begin.add_argument("run", help="the run's folder, or gs://")
-    begin.add_argument("--round", type=int, help="by default the last one that is finished")
+    begin.add_argument(
+        "--round", type=int, help="which one, from 1 (default: the last finished one)"
+    )
     _add_place(begin)
     begin.set_defaults(command=_set)
 
-    detect = own.add_parser("detect", help="detect with a champion in the test images of a run")
+    detect = own.add_parser(
+        "detect",
+        help="detect with a champion in the test images of a run",
+        **told(
+            "Detect with a champion in the test images of a run; the night does this by itself.",
+            "champion detect champion/ --digest 0123 --run .boxloop/experiments/trial --round 1",
+            "champion detect gs://bucket/champion --digest 0123 --run RUN --round 2",
+        ),
+    )
     detect.add_argument("bundle", help="the champion's bundle: a folder or gs://")
     detect.add_argument("--digest", required=True, help="of the bundle; another one is refused")
     detect.add_argument("--run", required=True, help="the run's folder, or gs://")
@@ -47,8 +91,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", default=NAME, help=f"of the champion; by default {NAME}")
-    parser.add_argument("--root", default=default_root(), help="artifact root: folder or gs://")
+    parser.add_argument("--name", default=NAME, help=f"of the champion (default: {NAME})")
+    parser.add_argument(
+        "--root",
+        default=default_root(),
+        help="artifact root: folder or gs:// (default: $BOXLOOP_ROOT, else .boxloop)",
+    )
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -203,7 +203,6 @@ def _add_demo(commands: Any) -> None:
     demo.set_defaults(command=_demo)
 
 
-
 def _add_airflow(commands: Any) -> None:
     airflow = commands.add_parser(
         "airflow",

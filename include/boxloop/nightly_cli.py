@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from boxloop import nightly, steps
+from boxloop.cli_help import told
 from boxloop.experiment import default_root, parse_setting
 from boxloop.terminal import printable_lines
 
@@ -17,28 +18,67 @@ CONFIG = "configs/nightly.yaml"
 
 def add_commands(commands: Any) -> None:
     """Add the commands to an argparse subparsers object."""
-    parser = commands.add_parser("nightly", help="retrain with what is new in an inbox")
-    own = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = commands.add_parser(
+        "nightly",
+        **told(
+            "Retrain with what is new in an inbox, without Airflow.",
+            "nightly run",
+            "nightly show",
+        ),
+    )
+    own = parser.add_subparsers(required=True, metavar="COMMAND", help="what to do")
 
-    run = own.add_parser("run", help="take in, train, compare with the champion; without Airflow")
+    run = own.add_parser(
+        "run",
+        help="take in, train, compare with the champion; without Airflow",
+        **told(
+            "Take in what is new, train, and compare with the champion.",
+            "nightly run",
+            "nightly run configs/nightly.yaml --set inbox=new-photos --always",
+        ),
+    )
     _add_config(run)
-    run.add_argument("--id", help="name of the run; that of an unfinished run goes on with it")
-    run.add_argument("--always", action="store_true", help="also where nothing is new")
+    run.add_argument("--id", help="name of the run; an unfinished one goes on (default: the time)")
+    run.add_argument(
+        "--always", action="store_true", help="also where nothing is new (default: then it skips)"
+    )
     run.set_defaults(command=_run)
 
-    show = own.add_parser("show", help="what each night took in")
+    show = own.add_parser(
+        "show",
+        help="what each night took in",
+        **told(
+            "Show what each night took in.",
+            "nightly show",
+            "nightly show configs/nightly.yaml --root gs://bucket/runs",
+        ),
+    )
     _add_config(show)
     show.set_defaults(command=_show)
 
-    undo = own.add_parser("undo", help="go back to the library as an earlier night left it")
+    undo = own.add_parser(
+        "undo",
+        help="go back to the library as an earlier night left it",
+        **told(
+            "Go back to the library as an earlier night left it.",
+            "nightly undo --to 3",
+            "nightly undo configs/nightly.yaml --to 1",
+        ),
+    )
     _add_config(undo)
     undo.add_argument("--to", type=int, required=True, metavar="N", help="number of that night")
     undo.set_defaults(command=_undo)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default=CONFIG, help=f"by default {CONFIG}")
-    parser.add_argument("--root", default=default_root(), help="artifact root: folder or gs://")
+    parser.add_argument(
+        "config", nargs="?", default=CONFIG, help=f"settings of the night (default: {CONFIG})"
+    )
+    parser.add_argument(
+        "--root",
+        default=default_root(),
+        help="artifact root: folder or gs:// (default: $BOXLOOP_ROOT, else .boxloop)",
+    )
     parser.add_argument(
         "--set",
         action="append",
