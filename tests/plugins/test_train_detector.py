@@ -197,6 +197,7 @@ def test_a_retry_after_the_job_died_unwatched_starts_another(
     kill_the_task(operator, store)
     for process in trainers(tmp_path):
         process.kill()
+        process.wait(10)
     trainer(TRAINS)
     assert execute(again(operator), context(store)) == VALUE
     assert list(tmp_path.glob("boxloop-*")) == []
