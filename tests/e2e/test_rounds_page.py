@@ -1,5 +1,6 @@
 """The Rounds page in Airflow's own UI: a run watched until it is done, its log, a rerun."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
 ]
 RUN_ID = "watched"
+ENDING_SECONDS = 31
+"""How long after the last sign of life of a task a rerun is refused, and a little more."""
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
@@ -153,6 +156,7 @@ def test_a_rerun_from_round_2_does_that_round_anew_and_no_other(
 ) -> None:
     first, merged = storage.digest(run.summary(1)), run.timing(2, "merge")
     before = storage.read_json(merged)["started"]
+    time.sleep(ENDING_SECONDS)  # the run may have ended a moment ago
     watcher.rounds.get_by_role("button", name="Rerun…").click()
     expect(watcher.rounds.locator("#ask-yes")).to_have_text("Rerun from round 2")
     watcher.rounds.locator("#ask-yes").click()

@@ -69,9 +69,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "done": make_run(root, "done", source, rounds=2, done=2),
         "redo": make_run(root, "redo", source, rounds=2, done=2),
         "early": make_run(root, "early", source, rounds=4, done=2),
+        "shared": make_run(root, "shared", source, rounds=3, done=3),
+        "ending": make_run(root, "ending", source, rounds=2, done=2),
+        "broken": make_run(root, "broken", source, rounds=2, done=2),
         "fresh": Run.of(str(root), "fresh"),
         "outside": make_run(outside, "outside", source, rounds=2, done=2),
     }
+    storage.write_bytes(made["broken"].summary(2), b"{")
     last = made["early"].summary(2)
     storage.write_json(last, {**storage.read_json(last), "pool": 0})
     runs = [
@@ -79,6 +83,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         _row("early", made["early"], state="success", rounds=4, done=2, then="skipped"),
         _row("outside", made["outside"], state="success", rounds=2, done=2),
         _row("redo", made["redo"], state="success", rounds=2, done=2),
+        _row("ending", made["ending"], state="failed", rounds=2, done=2, ending=True),
+        _row("broken", made["broken"], state="success", rounds=2, done=2),
+        _row("two", made["shared"], state="success", rounds=2, done=2),
+        _row("three", made["shared"], state="success", rounds=3, done=3),
+        _row("same-as-long", made["long"], state="success", rounds=50, done=48, then="failed"),
         _row("done", made["done"], state="success", rounds=2, done=2),
         _row("hidden", made["done"], dag_id=HIDDEN, state="success", rounds=2, done=2),
         _row("plain", Run(""), dag_id="other", state="success", rounds=0, done=0),

@@ -2,7 +2,7 @@
 
     python -m tests.plugins.rounds_page.serve PORT FILE
 
-FILE: a list of {dag_id, run_id, state, run_uri, rounds, done, predicts, working}.
+FILE: a list of {dag_id, run_id, state, run_uri, rounds, done, predicts, working, ending}.
 """
 
 import json
@@ -126,6 +126,7 @@ def _instance(
         "scheduled_dttm": clock if state else None,
         "start_date": clock + timedelta(seconds=1) if started else None,
         "end_date": clock + timedelta(seconds=1 + seconds) if state == "success" else None,
+        "last_heartbeat_at": datetime.now(UTC) if run.get("ending") and state else None,
         "executor_config": {},
         "context_carrier": {},
         "span_status": "not_started",

@@ -154,6 +154,31 @@ def test_nothing_is_rerun_while_one_of_its_tasks_is_at_work(site: Site) -> None:
     assert storage.exists(site.run("long").summary(49))
 
 
+def test_nothing_is_rerun_under_another_run_of_the_same_experiment(site: Site) -> None:
+    answer = site.tell(f"{site.page('same-as-long')}/rerun", {"from_round": 49})
+    assert answer.status_code == 409
+    assert f"of the run {DAG}, {LONG}, of the same experiment: " in answer.json()["detail"]
+    assert storage.exists(site.run("long").summary(49))
+
+
+def test_rounds_that_a_run_does_not_plan_are_not_undone_from_it(site: Site) -> None:
+    answer = site.tell(f"{site.page('two')}/rerun", {"from_round": 2})
+    assert answer.status_code == 409
+    assert "round 3 of its experiment has begun in the run active_learning, three;" in answer.text
+    assert storage.exists(site.run("shared").summary(3))
+    answer = site.tell(f"{site.page('three')}/rerun", {"from_round": 3})
+    assert answer.json()["rounds"] == [3]
+
+
+def test_nothing_is_rerun_while_a_task_that_was_marked_as_failed_may_still_write(
+    site: Site,
+) -> None:
+    answer = site.tell(f"{site.page('ending')}/rerun", {"from_round": 2})
+    assert answer.status_code == 409
+    assert "still ending: " in answer.json()["detail"]
+    assert storage.exists(site.run("ending").summary(2))
+
+
 def test_a_rerun_moves_rounds_aside_and_clears_their_tasks_and_the_report(site: Site) -> None:
     run = site.run("redo")
     answer = site.tell(f"{site.page('redo')}/rerun", {"from_round": 2})
@@ -177,9 +202,9 @@ def test_a_rerun_that_was_cut_off_is_told_and_finished_by_the_same(site: Site) -
     run = site.run("redo")
     journal = {"round": 1, "rounds": [1], "is_finished": False}
     storage.write_json(f"{run.uri}/rolled_back/2/rollback.json", journal)
-    assert site.state("redo")["unfinished"] == 1
     other = site.tell(f"{site.page('redo')}/rerun", {"from_round": 2})
     assert other.status_code == 409
+    assert site.state("redo")["unfinished"] == 1
     assert "finish it first" in other.json()["detail"]
     assert site.tell(f"{site.page('redo')}/rerun", {"from_round": 1}).json()["rounds"] == [1]
     assert site.state("redo")["unfinished"] is None
