@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from boxloop.child import INPUT_ERROR, Child, step_command
 from boxloop.failure import Cause, StepError, ended
-from boxloop_airflow.progress import Display
+from boxloop_airflow.progress import Display, forget_progress
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,6 +50,7 @@ class ChildTaskOperator(BaseOperator):
         where = (self.step, self.spec["run_uri"], self.spec["round_number"])
         command = step_command(*where, self.shard, self.num_shards)
         self.log.info("Running %s", " ".join(command))
+        forget_progress(context.get("task_state_store"))
         self._child = Child(command)
         display = Display(self.log, context.get("task_state_store"))
         self._check(self._child.run(display), display.cause)

@@ -45,6 +45,14 @@ def _tell(context: Any, retry: str) -> None:
 
 
 def find_spec(task: Any) -> Mapping[str, Any]:
-    """Return the round that a task works on, {} where it is of none or not known yet."""
+    """Return the round that a task works on, {} where it is of none or not known yet.
+
+    Of a task that works on all rounds, the run they are of.
+    """
     given = [getattr(task, "spec", None), *getattr(task, "op_args", ())]
-    return next((each for each in given if isinstance(each, Mapping)), {})
+    for each in given:
+        if isinstance(each, Mapping):
+            return each
+        if isinstance(each, list) and each and isinstance(each[0], Mapping):
+            return {"run_uri": each[0].get("run_uri", "")}
+    return {}

@@ -14,6 +14,12 @@ PROGRESS_SECONDS = 1.0
 """Least time between two updates of the task state store: each is a write to Airflow's database."""
 
 
+def forget_progress(store: Any) -> None:
+    """Drop what an earlier attempt told: Airflow keeps it, and would show it of a new one."""
+    if store is not None:
+        store.delete(PROGRESS_KEY)
+
+
 class Display:
     """Shows the lines of a process; called with each as it comes.
 

@@ -29,7 +29,7 @@ from boxloop_airflow.launchers import (
     launcher_name,
     make_launcher,
 )
-from boxloop_airflow.progress import Display
+from boxloop_airflow.progress import Display, forget_progress
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -105,6 +105,7 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         if store is not None:
             self._clear_away(store.get(self.external_id_key))
             store.delete(OFFSET_KEY)
+        forget_progress(store)
         self._job = self._the_launcher.submit(job)
         return {"launcher": self._launcher_name, "job": self._job}
 

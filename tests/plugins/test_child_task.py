@@ -83,6 +83,15 @@ def test_progress_is_stored_once_a_second_and_at_the_end(spec: dict[str, Any], c
     assert 2 <= store.writes <= 4
 
 
+def test_progress_of_an_earlier_attempt_is_not_shown_of_a_new_one(
+    spec: dict[str, Any], child: Any
+) -> None:
+    child("print('no progress yet')")
+    store = Store(progress={"step": 9, "steps": 10})
+    execute(ChildTaskOperator(task_id="t", step="evaluate", spec=spec), task_state_store=store)
+    assert "progress" not in store
+
+
 def test_progress_that_cannot_be_stored_does_not_end_the_task(
     spec: dict[str, Any], child: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,3 +47,8 @@ def test_a_task_of_no_round_and_an_error_without_an_exception_are_told_too(
 
 def test_a_spec_that_is_not_known_yet_is_none() -> None:
     assert find_spec(SimpleNamespace(op_args=(object(),))) == {}
+
+
+def test_a_task_of_all_rounds_names_their_run() -> None:
+    assert find_spec(SimpleNamespace(op_args=([SPEC, SPEC],))) == {"run_uri": SPEC["run_uri"]}
+    assert find_spec(SimpleNamespace(op_args=([],))) == {}

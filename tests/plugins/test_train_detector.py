@@ -132,6 +132,16 @@ def test_it_returns_what_training_left_in_its_marker(
     assert not storage.exists(run.heartbeat(2))
 
 
+def test_progress_of_an_earlier_attempt_is_not_shown_of_a_new_job(
+    operator: TrainDetectorOperator, trainer: Any
+) -> None:
+    trainer("raise SystemExit(1)")
+    store = Store(progress={"step": 9, "steps": 10})
+    with pytest.raises(RuntimeError):
+        execute(operator, context(store))
+    assert "progress" not in store
+
+
 def test_it_takes_a_slot_of_the_gpu_pool(operator: TrainDetectorOperator) -> None:
     assert (operator.pool, operator.pool_slots) == ("gpu", 1)
 
