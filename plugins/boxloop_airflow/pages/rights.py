@@ -31,6 +31,11 @@ def may_read(user: Any, dag_id: str) -> bool:
     return _may(user, dag_id, "GET", DagAccessEntity.RUN)
 
 
+def may_see_tasks(user: Any, dag_id: str) -> bool:
+    """Say whether a user would pass MAY_READ and MAY_SEE_TASKS."""
+    return may_read(user, dag_id) and _may(user, dag_id, "GET", DagAccessEntity.TASK_INSTANCE)
+
+
 def may_decide(user: Any, dag_id: str) -> bool:
     """Say whether a user would pass MAY_DECIDE."""
     return _may(user, dag_id, "PUT", DagAccessEntity.HITL_DETAIL)

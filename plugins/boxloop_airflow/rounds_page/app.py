@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +19,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from boxloop import storage
+from boxloop.artifacts import Run
 from boxloop_airflow.pages.app import join_modules, make_app, serve_files, unless_known
 from boxloop_airflow.pages.pictures import DECODERS
 from boxloop_airflow.pages.rights import (
@@ -22,13 +27,15 @@ from boxloop_airflow.pages.rights import (
     MAY_READ,
     MAY_RERUN,
     MAY_SEE_TASKS,
-    may_read,
     may_rerun,
+    may_see_tasks,
 )
 from boxloop_airflow.pages.runs import Round, served_rounds
 from boxloop_airflow.rounds_page import experiments, matrix, state
 from boxloop_airflow.rounds_page.examples import build_examples
 from boxloop_airflow.rounds_page.rerun import rerun
+
+log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
 PARTS = ("server.js", "words.js", "dom.js")
@@ -73,12 +80,24 @@ class Rerun(BaseModel):
 def served(dag_id: str, run_id: str, session: SessionDep) -> list[Round]:
     """Return the rounds of a run that lies where this server looks; 404 of another."""
     found = served_rounds(session, dag_id, run_id)
+    session.commit()  # what follows may wait for storage
     if not found:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "this run has no rounds that are served")
     return found
 
 
 Served = Annotated[list[Round], Depends(served)]
+
+
+@contextmanager
+def told_if_unreadable(run: Run) -> Iterator[None]:
+    """Answer 503 and the reason where what a run holds cannot be read."""
+    try:
+        yield
+    except Exception as error:
+        log.exception("What %s holds cannot be shown", run.uri)
+        problem = f"it cannot be read: {state.in_words(error)}"
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, problem) from error
 
 
 @app.get("/experiments")
@@ -90,7 +109,7 @@ def experiments_page(user: GetUserDep) -> FileResponse:
 @app.get("/experiments/list")
 def list_experiments(user: GetUserDep, session: SessionDep, request: Request) -> Response:
     """Return the experiments that this user may see."""
-    readable = [each for each in experiments.tagged_dags(session) if may_read(user, each)]
+    readable = [each for each in experiments.tagged_dags(session) if may_see_tasks(user, each)]
     return _tell(request, experiments.list_experiments(session, readable))
 
 
@@ -125,6 +144,7 @@ def asked_round(
                 for one in matrix.read_instances(session, dag_id, run_id)
                 if one.map_index == each.map_index and one.name in ("evaluate", matrix.PEOPLE)
             ]
+            session.commit()  # pictures are read without it
             return each, repr(ends)
     raise HTTPException(status.HTTP_404_NOT_FOUND, f"no round {number} is planned")
 
@@ -135,17 +155,21 @@ async def tell_examples(
 ) -> Response:
     """Return a few pictures of a round, with what it detected in them."""
     (_, number, _), stamp = found
-    made = await to_thread.run_sync(build_examples, found[0].run, number, stamp, limiter=DECODERS)
+    with told_if_unreadable(found[0].run):
+        make = partial(build_examples, found[0].run, number, stamp)
+        made = await to_thread.run_sync(make, limiter=DECODERS)
     return _tell(request, made)
 
 
 @app.get(f"{RUN}/report", dependencies=READS)
 def report(rounds: Served, request: Request) -> Response:
     """Return the report of a run."""
-    uri = rounds[0].run.report
-    if not storage.exists(uri):
+    with told_if_unreadable(rounds[0].run):
+        uri = rounds[0].run.report
+        content = storage.read_bytes(uri) if storage.exists(uri) else None
+    if content is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "there is no report yet")
-    answer = unless_known(request, storage.read_bytes(uri), "text/html; charset=utf-8")
+    answer = unless_known(request, content, "text/html; charset=utf-8")
     answer.headers["Content-Security-Policy"] = REPORT_SECURITY
     return answer
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,7 @@ from boxloop.report.summary import adopted_now
 from boxloop_airflow.pages import pictures
 from boxloop_airflow.pages.runs import is_below
 from boxloop_airflow.rounds_page.figures import read_settings
+from boxloop_airflow.rounds_page.kept import kept
 
 COUNT = 6  # of each kind
 SIDE = 320  # pixels
@@ -27,7 +28,7 @@ _MOST_BOXES = 30
 Picture = dict[str, Any]
 
 
-@lru_cache(maxsize=32)
+@kept(math.inf, most=32)
 def build_examples(run: Run, number: int, stamp: str) -> dict[str, list[Picture]]:
     """Return pictures of a round, small, with what is to be drawn on each.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -90,7 +91,7 @@ def _means(session: Session, keys: Sequence[Key]) -> dict[Key, float | None]:
 
 def _mean(value: Any) -> float | None:
     found = value.get("map50") if isinstance(value, dict) else None
-    return found if isinstance(found, float) else None
+    return found if isinstance(found, float) and math.isfinite(found) else None
 
 
 def _successes(keys: Sequence[Key], task: str, figure: Any) -> Any:

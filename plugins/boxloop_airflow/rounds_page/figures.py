@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -21,10 +22,13 @@ from boxloop.report import charts
 from boxloop.report.growth_section import build_growth_facts
 from boxloop.report.summary import RoundFacts
 from boxloop.settings import Experiment
+from boxloop_airflow.rounds_page.kept import kept
 from boxloop_airflow.rounds_page.matrix import GROUP, Instance
 
 log = logging.getLogger(__name__)
 
+SETTINGS_SECONDS = 30.0
+"""How long the digest of a run's settings is kept: each viewer's page asks every 3 s."""
 THREADS = 8  # a bucket takes a tenth of a second for each file
 Ends = tuple[str, str]
 """When `evaluate` and `merge` of a round ended: what they left is read anew if that changes."""
@@ -47,7 +51,7 @@ def stamp(*key: Any) -> str:
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=32)
+@kept(math.inf, most=32)
 def figures(run: Run, ends: tuple[Ends, ...], planned: int, settings: str) -> dict[str, Any]:
     """Return what the evaluated rounds of a run came to.
 
@@ -61,6 +65,9 @@ def figures(run: Run, ends: tuple[Ends, ...], planned: int, settings: str) -> di
         rounds: number, map50, interval, training images, adopted, withdrawn and reviewed of each;
         charts: SVG by name; classes: name, chart, first and last AP of each; growth: the growth
         table; stop: why there are no more rounds, if there are none.
+
+    Raises:
+        Exception: of whatever kind, where an artifact cannot be read or holds something else.
     """
     read = map_ordered(
         lambda item: _read_round(run, *item),
@@ -82,10 +89,16 @@ def figures(run: Run, ends: tuple[Ends, ...], planned: int, settings: str) -> di
 def read_settings(run: Run) -> Experiment | None:
     """Return a run's settings, None where they cannot be read."""
     try:
-        return _parse_settings(run, storage.digest(run.experiment))
+        return _parse_settings(run, settings_digest(run))
     except (FileNotFoundError, ValueError) as error:
         log.warning("The settings of %s cannot be read: %s", run.uri, error)
         return None
+
+
+@kept(SETTINGS_SECONDS)
+def settings_digest(run: Run) -> str:
+    """Return what tells the settings of a run from others, "" where it has none."""
+    return storage.digest(run.experiment) if storage.exists(run.experiment) else ""
 
 
 @lru_cache(maxsize=256)
@@ -104,13 +117,22 @@ def _read_round(run: Run, number: int, evaluated: str, merged: str) -> Facts | N
 
 
 def _read(uri: str) -> Facts:
-    try:
-        text = storage.read_bytes(uri) if storage.exists(uri) else b"{}"
-        found = json.loads(text, parse_constant=lambda _: None)  # NaN is no JSON
-    except (FileNotFoundError, ValueError) as error:
-        log.warning("%s cannot be read: %s", uri, error)
+    """Return a file's content, {} where there is none; or raise what names the file."""
+    if not storage.exists(uri):
         return {}
-    return found if isinstance(found, dict) else {}
+    try:  # NaN and 1e999 are no JSON
+        found = json.loads(
+            storage.read_bytes(uri), parse_constant=lambda _: None, parse_float=_number
+        )
+    except ValueError as error:
+        raise ValueError(f"{uri} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{uri} holds no object")
+    return found
+
+
+def _number(text: str) -> float | None:
+    return value if math.isfinite(value := float(text)) else None
 
 
 def _round_row(facts: Facts) -> Facts:

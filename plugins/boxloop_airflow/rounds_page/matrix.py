@@ -85,9 +85,9 @@ def cell(instance: Instance) -> Cell:
 
     Returns:
         state, index; tries, above one; start, in Unix seconds; `seconds`: how long the latest
-        attempt has run, once it has ended; `waiting`: how much of it was waiting, for another
-        round or for people; `queued`: from when it could run to when it did; since: when it could,
-        as long as it does not run.
+        attempt has run, once it has ended; `waiting`: how much of it was waiting for people; of a
+        gate, all from when it could run, which is `could`; `queued`: from when another task could
+        run to when it did; since: when it could, as long as it does not run.
     """
     found: Cell = {"state": instance.state or "none", "index": instance.map_index}
     if instance.try_number > 1:
@@ -100,16 +100,21 @@ def cell(instance: Instance) -> Cell:
 
 
 def _times(instance: Instance, start: datetime) -> Cell:
+    could = instance.scheduled_dttm  # later than the start where it came back from waiting
     found: Cell = {"start": _unix(start)}
-    if instance.scheduled_dttm:  # later than the start where it came back from waiting
-        found["queued"] = max(_seconds(instance.scheduled_dttm, start), 0.0)
-    if instance.state in ENDED and instance.end_date:
-        found["seconds"] = max(_seconds(start, instance.end_date), 0.0)
-        if instance.name == GATE:
-            found["waiting"] = found["seconds"]
-        elif instance.asked:
-            end = min(instance.answered or instance.end_date, instance.end_date)
-            found["waiting"] = min(max(_seconds(instance.asked, end), 0.0), found["seconds"])
+    end = instance.end_date if instance.state in ENDED else None
+    if end:
+        found["seconds"] = max(_seconds(start, end), 0.0)
+    if instance.name == GATE:  # that of another round keeps it in the queue: no slot is missing
+        found["could"] = _unix(min(could or start, start))
+        if end:
+            found["waiting"] = max(_seconds(min(could or start, start), end), 0.0)
+        return found
+    if could and could <= start:
+        found["queued"] = _seconds(could, start)
+    if instance.asked and (until := min(filter(None, (instance.answered, end)), default=None)):
+        waiting = max(_seconds(instance.asked, until), 0.0)
+        found["waiting"] = min(waiting, found.get("seconds", waiting))
     return found
 
 

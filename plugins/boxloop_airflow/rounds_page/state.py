@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.models.dagrun import DagRun
@@ -12,11 +13,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from boxloop import storage
+from boxloop.artifacts import Run
 from boxloop_airflow import tensorboard
 from boxloop_airflow.pages.runs import PLAN_TASK, Round, is_served, planned_rounds
 from boxloop_airflow.rounds_page import figures, matrix
+from boxloop_airflow.rounds_page.kept import kept
 from boxloop_airflow.rounds_page.matrix import GROUP, PREDICT, TRAIN, Instance
 from boxloop_airflow.rounds_page.rerun import unfinished_round
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 5.0
+"""How long it is kept whether there is a report."""
 
 
 def describe(session: Session, dag_id: str, run_id: str, known: str) -> dict[str, Any]:
@@ -39,14 +47,16 @@ def describe(session: Session, dag_id: str, run_id: str, known: str) -> dict[str
     instances = matrix.read_instances(session, dag_id, run_id)
     rounds = planned_rounds(session, dag_id, run_id)
     rows = matrix.build_rows(instances, len(rounds))
+    run, told = _run(found), matrix.read_progress(session, dag_id, run_id, instances)
+    session.commit()  # storage may be slow; no connection to the database is held meanwhile
     return {
-        "run": _run(found),
+        "run": run,
         "rounds": len(rounds),
         "is_experiment": any(each.task_id == PLAN_TASK for each in instances),
         "rows": rows,
         "singles": matrix.build_singles(instances),
         "times": matrix.time_rows(rows, len(rounds)),
-        "progress": _progress(session, dag_id, run_id, instances, rounds),
+        "progress": _progress(told, rounds),
         **_of_artifacts(rounds, instances, known),
     }
 
@@ -65,24 +75,56 @@ def _of_artifacts(
 ) -> dict[str, Any]:
     """Return what lies in the run's folder, if this server looks there."""
     nothing = {"figures": None, "stamp": "", "has_report": False, "has_review": False}
-    nothing |= {"tensorboard": "", "unfinished": None}
+    nothing |= {"tensorboard": "", "unfinished": None, "unreadable": "", "is_elsewhere": False}
     if not rounds:
-        return {**nothing, "is_elsewhere": False}
+        return nothing
     run = rounds[0].run
     if not is_served(run):
         return {**nothing, "is_elsewhere": True}
-    settings = storage.digest(run.experiment) if storage.exists(run.experiment) else ""
-    key = (run, figures.round_ends(instances, len(rounds)), len(rounds), settings)
-    stamp = figures.stamp(*key)
+    nothing["has_review"] = any(each.asked for each in instances)
+    nothing["tensorboard"] = tensorboard.tensorboard_url(run.uri)
+    return (
+        nothing
+        | _if_readable(_links, run, instances)
+        | _if_readable(
+            _figures, run, figures.round_ends(instances, len(rounds)), len(rounds), known
+        )
+    )
+
+
+def _if_readable(read: Callable[..., dict[str, Any]], run: Run, *rest: Any) -> dict[str, Any]:
+    """Return what can be read, or why it cannot: the tasks are shown whatever storage does."""
+    try:
+        return read(run, *rest)
+    except Exception as error:
+        log.exception("What %s holds cannot be shown", run.uri)
+        return {"unreadable": in_words(error)}
+
+
+def in_words(error: Exception) -> str:
+    """Return why artifacts cannot be read, in words for people."""
+    if isinstance(error, (OSError, ValueError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _links(run: Run, instances: Sequence[Instance]) -> dict[str, Any]:
     return {
-        "is_elsewhere": False,
-        "figures": None if stamp == known else figures.figures(*key),
-        "stamp": stamp,
-        "has_report": _has_ended(instances, "report") and storage.exists(run.report),
-        "has_review": any(each.asked for each in instances),
-        "tensorboard": tensorboard.tensorboard_url(run.uri),
+        "has_report": _has_ended(instances, "report") and has_report(run),
         "unfinished": unfinished_round(run),
     }
+
+
+def _figures(run: Run, ends: tuple[figures.Ends, ...], planned: int, known: str) -> dict[str, Any]:
+    key = (run, ends, planned, figures.settings_digest(run))
+    stamp = figures.stamp(*key)
+    return {"figures": None if stamp == known else figures.figures(*key), "stamp": stamp}
+
+
+@kept(REPORT_SECONDS)
+def has_report(run: Run) -> bool:
+    """Whether there is a report."""
+    return storage.exists(run.report)
 
 
 def _has_ended(instances: Sequence[Instance], task_id: str) -> bool:
@@ -90,14 +132,9 @@ def _has_ended(instances: Sequence[Instance], task_id: str) -> bool:
 
 
 def _progress(
-    session: Session,
-    dag_id: str,
-    run_id: str,
-    instances: Sequence[Instance],
-    rounds: Sequence[Round],
+    told: Mapping[tuple[str, int], dict[str, Any]], rounds: Sequence[Round]
 ) -> list[dict[str, Any]]:
     """Return how far the running tasks are, with the seconds that are left."""
-    told = matrix.read_progress(session, dag_id, run_id, instances)
     batch = _batch_size(rounds) if told else None
     return [
         {
@@ -125,7 +162,11 @@ def _seconds_left(name: str, told: dict[str, Any], batch: int | None) -> float |
 def _batch_size(rounds: Sequence[Round]) -> int | None:
     if not rounds or not is_served(rounds[0].run):
         return None
-    experiment = figures.read_settings(rounds[0].run)
+    try:
+        experiment = figures.read_settings(rounds[0].run)
+    except Exception as error:
+        log.warning("The settings of %s cannot be read: %s", rounds[0].run.uri, error)
+        return None
     return experiment.train.batch_size if experiment else None
 
 

@@ -72,10 +72,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "shared": make_run(root, "shared", source, rounds=3, done=3),
         "ending": make_run(root, "ending", source, rounds=2, done=2),
         "broken": make_run(root, "broken", source, rounds=2, done=2),
+        "mended": make_run(root, "mended", source, rounds=2, done=2),
         "fresh": Run.of(str(root), "fresh"),
         "outside": make_run(outside, "outside", source, rounds=2, done=2),
     }
-    storage.write_bytes(made["broken"].summary(2), b"{")
+    for name in ("broken", "mended"):
+        storage.write_bytes(made[name].summary(2), b"{")
     last = made["early"].summary(2)
     storage.write_json(last, {**storage.read_json(last), "pool": 0})
     runs = [
@@ -85,6 +87,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         _row("redo", made["redo"], state="success", rounds=2, done=2),
         _row("ending", made["ending"], state="failed", rounds=2, done=2, ending=True),
         _row("broken", made["broken"], state="success", rounds=2, done=2),
+        _row("mended", made["mended"], state="success", rounds=2, done=2),
         _row("two", made["shared"], state="success", rounds=2, done=2),
         _row("three", made["shared"], state="success", rounds=3, done=3),
         _row("same-as-long", made["long"], state="success", rounds=50, done=48, then="failed"),

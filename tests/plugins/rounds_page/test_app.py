@@ -239,6 +239,25 @@ def test_fifty_rounds_of_twelve_tasks_are_told_in_under_a_second(site: Site) -> 
     assert seconds < 1
 
 
+def test_one_unreadable_file_leaves_the_tasks_and_is_read_again(site: Site) -> None:
+    told = site.state("mended")
+    assert (told["figures"], told["stamp"], told["has_report"]) == (None, "", True)
+    assert "round_02/summary.json is no JSON" in told["unreadable"]
+    assert (len(told["rows"]), len(told["times"])) == (9, 2)
+    good = storage.read_bytes(site.run("done").summary(2))
+    storage.write_bytes(site.run("mended").summary(2), good)
+    told = site.state("mended")
+    assert (told["unreadable"], len(told["figures"]["rounds"])) == ("", 2)
+
+
+def test_examples_that_cannot_be_read_say_why(site: Site) -> None:
+    evaluation = site.run("broken").evaluation(2)
+    storage.write_bytes(evaluation, b"{")
+    answer = site.ask(f"{site.page('broken')}/rounds/2/examples")
+    assert answer.status_code == 503
+    assert "it cannot be read: " in answer.json()["detail"]
+
+
 def test_an_experiment_is_listed_with_what_it_came_to(site: Site) -> None:
     found = site.ask("/boxloop-rounds/experiments/list").json()["experiments"]
     by_run = {each["run_id"]: each for each in found}

@@ -39,8 +39,11 @@ def test_a_task_that_is_done_has_its_time_and_that_in_the_queue() -> None:
     }
 
 
-def test_all_that_a_gate_does_is_waiting() -> None:
-    assert cell("round.gate")["waiting"] == 100
+def test_all_that_a_gate_does_is_waiting_and_so_is_its_time_in_the_queue() -> None:
+    found = cell("round.gate")
+    assert (found["waiting"], found["could"], "queued" in found) == (105, START.timestamp(), False)
+    running = cell("round.gate", state="deferred")
+    assert (running["could"], "queued" in running) == (START.timestamp(), False)
 
 
 def test_waiting_for_people_is_no_work() -> None:
@@ -48,8 +51,13 @@ def test_waiting_for_people_is_no_work() -> None:
     assert (found["seconds"], found["waiting"]) == (100, 70)
 
 
+def test_what_people_took_is_no_work_while_the_task_goes_on_after_it() -> None:
+    assert cell("round.match_labels", state="running", asked=15, answered=85)["waiting"] == 70
+    assert "waiting" not in cell("round.match_labels", state="awaiting_input", asked=15)
+
+
 def test_a_task_that_came_back_from_waiting_was_not_in_the_queue_before_its_start() -> None:
-    assert cell("round.match_labels", scheduled_dttm=85)["queued"] == 0
+    assert "queued" not in cell("round.match_labels", scheduled_dttm=85)
 
 
 def test_a_cleared_task_has_no_times_of_before() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.plugins.rounds_page.conftest import LONG, Site
 from tests.reviewer import open_browser
 
@@ -100,9 +100,10 @@ def test_times_at_work_waiting_and_queued_can_be_chosen(page: Page, site: Site) 
     gate = page.get_by_role("link", name="gate, round 1")
     expect(gate).to_have_text("✓")
     page.get_by_label("waiting", exact=True).check(force=True)
-    expect(gate).to_have_text("✓12 s")
+    expect(gate).to_have_text("✓13 s")  # with 1 s in the queue
     page.get_by_label("queued", exact=True).check(force=True)
-    expect(gate).to_have_text("✓1 s")
+    expect(gate).to_have_text("✓")
+    expect(page.get_by_role("link", name="train, round 1")).to_have_text("✓1 s")
 
 
 def test_progress_of_what_runs_is_told(page: Page, site: Site) -> None:
@@ -112,6 +113,53 @@ def test_progress_of_what_runs_is_told(page: Page, site: Site) -> None:
     )
     cell = page.get_by_role("link", name="train, round 50: running")
     expect(cell).to_be_in_viewport()
+
+
+def test_a_round_that_was_undone_keeps_no_mean(page: Page, site: Site) -> None:
+    told = site.state(LONG)
+    rounds = told["figures"]["rounds"]
+    less = {**told, "stamp": "new", "figures": {**told["figures"], "rounds": rounds[:-1]}}
+    answers = iter([told, less])
+
+    def answer(route: Route) -> None:
+        date = {"Date": "Mon, 23 Nov 2026 12:00:00 GMT"}
+        route.fulfill(json=next(answers, less), headers=date)
+
+    page.route("**/state?known=*", answer)
+    visit(page, site, LONG)
+    expect(page.locator("#mean-49")).not_to_be_empty()
+    expect(page.locator("#mean-49")).to_be_empty(timeout=8000)
+    expect(page.locator("#mean-48")).not_to_be_empty()
+
+
+def test_results_that_cannot_be_read_are_told_of_and_the_tasks_shown(
+    page: Page, site: Site
+) -> None:
+    visit(page, site, "broken")
+    expect(page.locator("#unreadable")).to_contain_text("round_02/summary.json is no JSON")
+    expect(page.locator("#matrix .cell")).to_have_count(18)
+    expect(page.locator("#times tbody tr")).to_have_count(3)
+
+
+def test_a_rerun_is_sent_once_however_often_the_page_is_told_the_news(
+    page: Page, site: Site
+) -> None:
+    told = site.state(LONG)
+    rows = [{**row, "cells": [*row["cells"][:-1], None]} for row in told["rows"]]
+    idle = {**told, "rows": rows, "unfinished": 50}
+    date = {"Date": "Mon, 23 Nov 2026 12:00:00 GMT"}
+    page.route("**/state?known=*", lambda route: route.fulfill(json=idle, headers=date))
+    sent: list[str] = []
+    page.route("**/rerun", lambda route: sent.append(route.request.url))  # never answered
+    visit(page, site, LONG)
+    page.get_by_role("button", name="Rerun…").click()
+    expect(page.locator("#ask-yes")).to_have_text("Rerun from round 50")  # though not begun
+    page.locator("#ask-yes").click()
+    with page.expect_response(lambda got: "/state?" in got.url, timeout=6000):
+        pass
+    page.wait_for_timeout(200)
+    expect(page.locator("#ask-yes")).to_be_disabled()
+    assert len(sent) == 1
 
 
 def test_why_rounds_were_skipped_is_said(page: Page, site: Site) -> None:

@@ -33,6 +33,7 @@ export function tick(now) {
 }
 
 export function paintMeans(rounds) {
+  for (const each of document.querySelectorAll("[id^=mean-]")) each.textContent = ""; // some may be undone
   for (const { number, map50 } of rounds) {
     const found = element(`mean-${number}`);
     if (found) found.textContent = share(map50);
@@ -91,13 +92,14 @@ function isLive(value) {
 
 function timesOf(value, name, now) {
   if (!value) return {};
+  if (value.since && name === "gate") return { waiting: Math.max(now - value.since, 0) };
   if (value.since) return { queued: Math.max(now - value.since, 0) };
   if (!value.start) return {};
   const seconds = value.seconds ?? Math.max(now - value.start, 0);
-  const waits = WAITS.includes(value.state) || (name === "gate" && value.seconds === undefined);
+  if (name === "gate") return { waiting: value.waiting ?? Math.max(now - (value.could ?? value.start), 0) };
+  const waits = WAITS.includes(value.state);
   const waiting = value.waiting ?? (waits ? seconds : 0);
-  const isGate = name === "gate";
-  return { worked: isGate || waits ? undefined : seconds - waiting, waiting, queued: value.queued ?? 0 };
+  return { worked: waits ? undefined : Math.max(seconds - waiting, 0), waiting, queued: value.queued };
 }
 
 function describe({ name, round, value }, { worked, waiting, queued }) {

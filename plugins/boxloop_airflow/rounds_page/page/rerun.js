@@ -7,6 +7,7 @@ import { plural } from "./words.js";
 const IDLE = ["success", "failed", "skipped", "upstream_failed", "none"];
 let page;
 let whenDone;
+let isSending = false;
 
 /** Let the button say what can be done. */
 export function offerRerun(next, done) {
@@ -46,7 +47,8 @@ function paintWhat() {
   if (page.unfinished && page.unfinished !== first) what.push(`A rerun from round ${page.unfinished} was cut off. It is to be finished first.`);
   element("ask-what").replaceChildren(...what.map((text) => make("li", {}, text)));
   element("ask-yes").textContent = `Rerun from round ${first}`;
-  element("ask-yes").disabled = busy.length > 0;
+  element("ask-yes").disabled = isSending || busy.length > 0;
+  if (isSending) return;
   if (busy.length) say("ask-trouble", `${busy[0].name}${busy[0].where} is still at work. Wait, or mark the run as failed.`);
   else say("ask-trouble", "");
 }
@@ -54,7 +56,7 @@ function paintWhat() {
 function open() {
   const numbers = Array.from({ length: page.rounds }, (_, index) => index + 1);
   const begun = numbers.filter((number) => tasksFrom(number).some(({ cell, where }) => where === ` of round ${number}` && cell && cell.state !== "none"));
-  const offered = begun.length ? begun : numbers;
+  const offered = numbers.filter((number) => !begun.length || begun.includes(number) || number === page.unfinished);
   element("ask-round").replaceChildren(...offered.map((number) => new Option(number, number)));
   element("ask-round").value = page.unfinished ?? offered.at(-1);
   paintWhat();
@@ -64,6 +66,7 @@ function open() {
 async function go(event) {
   if (event.submitter?.value !== "yes") return;
   event.preventDefault();
+  isSending = true;
   element("ask-yes").disabled = true;
   try {
     const { cleared } = await rerunFrom(Number(element("ask-round").value));
@@ -72,6 +75,8 @@ async function go(event) {
   } catch (error) {
     say("ask-trouble", `Not done: ${error.message}.`);
     element("ask-yes").disabled = false;
+  } finally {
+    isSending = false;
   }
 }
 

@@ -41,9 +41,10 @@ function paint(next) {
   state = next;
   ahead = next.now - Date.now() / 1000;
   if (next.figures) [figures, stamp] = [next.figures, next.stamp];
-  if (!next.stamp) [figures, stamp] = [null, ""];
+  if (!next.stamp && !next.unreadable) [figures, stamp] = [null, ""];
   if (!next.is_experiment) say("says", NO_ROUNDS);
   else if (next.is_elsewhere) say("says", ELSEWHERE);
+  say("unreadable", next.unreadable && `Some results cannot be shown: ${next.unreadable}`);
   show("run-state", true);
   element("run-state").textContent = next.run.state;
   element("run-state").dataset.state = next.run.state;
