@@ -32,6 +32,27 @@ class GoogleError(Exception):
     __module__ = "google.api_core.exceptions"
 
 
+class HttpError(OSError):
+    """As requests raises."""
+
+    __module__ = "requests.exceptions"
+
+
+class DockerError(Exception):
+    """As docker raises."""
+
+    __module__ = "docker.errors"
+
+
+class ProtobufError(Exception):
+    """As protobuf raises."""
+
+    __module__ = "google.protobuf.message"
+
+
+ROOT = 'the form\'s field "Artifact root"'
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "subject"),
     [
@@ -39,7 +60,17 @@ class GoogleError(Exception):
         (FileNotFoundError("gs://b/c does not exist"), "missing", "gs://b/c"),
         (ValueError("train.ema must be in [0, 1), got 2"), "setting", "setting train.ema"),
         (ValueError('Field "Model" (model): huge'), "setting", 'the form\'s field "Model" (model)'),
-        (behind(ValueError("data.uri: none"), FileNotFoundError()), "setting", "setting data.uri"),
+        (behind(ValueError("data.uri: none"), FileNotFoundError()), "missing", "setting data.uri"),
+        (behind(ValueError('Field "Artifact root": x'), PermissionError()), "permission", ROOT),
+        (behind(ValueError("seed must be 1"), KeyError()), "setting", "setting seed"),
+        (ValueError("unknown setting trian.ema; there are"), "setting", "setting trian.ema"),
+        (ValueError("images.csv: line 3 has 2 fields"), "setting", "images.csv"),
+        (ValueError("data.csv: line 3 has 2 fields"), "setting", "data.csv"),
+        (ValueError("a.xml: is no XML"), "setting", "a.xml"),
+        (ValueError("https://a.b/c:8: is it right?"), "setting", "https://a.b/c:8"),
+        (ValueError("too few steps: lower train.warmup_steps"), "setting", ""),
+        (ValueError("operands could not be broadcast together"), "unknown", ""),
+        (ValueError("/r: a rollback was cut off; finish it"), "stale", "/r"),
         (OSError(errno.ENOSPC, "No space left", "/runs/x"), "disk", "/runs/x"),
         (PermissionError(errno.EACCES, "no", "/runs"), "permission", "/runs"),
         (MemoryError(), "memory", ""),
@@ -50,6 +81,12 @@ class GoogleError(Exception):
         (FloatingPointError("the loss is not a finite number"), "loss", ""),
         (GoogleError("404 gs://b"), "bucket", "gs://b"),
         (ConnectionRefusedError("refused"), "bucket", ""),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "unknown", ""),
+        (behind(GoogleError("away"), HttpError("refused")), "bucket", ""),
+        (HttpError("refused"), "unknown", ""),
+        (behind(DockerError("x"), behind(HttpError(), FileNotFoundError(2, "no"))), "unknown", ""),
+        (behind(DockerError("x"), ConnectionRefusedError()), "unknown", ""),
+        (ProtobufError("Error parsing message"), "unknown", ""),
         (behind(RuntimeError("x"), ValueError("round 2 was built on another")), "stale", ""),
         (ValueError("round 1 has no summary: run it before round 2"), "stale", ""),
         (LeaseLostError("taken"), "lease", ""),
@@ -88,6 +125,15 @@ What to do:  Put the file or folder in place, or name another one; a relative pa
 Details:     the log above; /runs/experiments/cards/round_02; docs/your-data.md
 {RULE}"""
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("/runs/cards/round_01/x", "An earlier round was done anew"), ("/data/x", "Put the file")],
+)
+def test_what_is_missing_in_the_run_itself_is_of_an_earlier_round(path: str, told: str) -> None:
+    block = failure_block(FileNotFoundError(2, "no", path), task="train", run_uri="/runs/cards")
+    assert told in block
 
 
 def test_a_block_stays_one_block_whatever_the_message_is() -> None:

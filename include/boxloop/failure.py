@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import re
@@ -29,12 +30,21 @@ from boxloop.advice import (
 )
 from boxloop.artifacts import Run
 from boxloop.lease import LeaseLostError
+from boxloop.settings import Experiment
 from boxloop.terminal import printable_lines
 
 MARK = "@failure "
 WIDTH = 96
 RULE = "-" * WIDTH
 MAX_MESSAGE, MAX_LINES = 600, 8
+_CLOUD = ("google.api_core", "google.auth", "google.cloud")
+_HTTP = ("requests", "urllib3")
+"""What Google's libraries, and others, reach servers with."""
+_SECTIONS = "|".join(each.name for each in dataclasses.fields(Experiment))
+_SETTING = rf"(?:{_SECTIONS})(?:\.[a-z_0-9]+)+"
+_SINGLE = "model|rounds|seed"
+"""Settings of an experiment that begin a message without a dot."""
+_SUFFIXES = "csv|xml|jsonl?|ya?ml|txt|parquet|jpe?g|png|bmp|webp|zip|tar|gz|tfrecord|pbtxt|h5|npz"
 SHELL_SIGNAL = 128
 """What a shell adds to the number of a signal."""
 
@@ -75,9 +85,10 @@ def find_cause(error: BaseException) -> Cause:
         if isinstance(each, StepError):
             return each.cause
     kinds = [kind for each in _chain(error) if (kind := _kind(each)) != UNKNOWN]
-    return Cause(
-        kinds[0] if kinds else UNKNOWN, str(error) or type(error).__name__, _subject(error)
-    )
+    if _is_from(error, "docker") and not _is_from(error, *_CLOUD):
+        kinds = []  # Docker does not answer: no file is missing, and there is no bucket
+    telling = next((kind for kind in kinds if kind != SETTING), *kinds[:1] or [UNKNOWN])
+    return Cause(telling, str(error) or type(error).__name__, _subject(error))
 
 
 def failure_line(error: BaseException) -> str:
@@ -115,7 +126,9 @@ def failure_block(
         experiment: its name; by default the folder's.
     """
     cause = find_cause(error)
-    advice = ADVICE.get(cause.kind, ADVICE[UNKNOWN])
+    is_own = bool(run_uri) and cause.subject.startswith(f"{run_uri.rstrip('/')}/")
+    kind = STALE if cause.kind == MISSING and is_own else cause.kind
+    advice = ADVICE.get(kind, ADVICE[UNKNOWN])
     experiment = experiment or run_uri.rstrip("/").rpartition("/")[2]
     number = "" if round_number is None else f" of round {round_number}"
     folder = run_uri if round_number is None else Run(run_uri).round(round_number)
@@ -158,18 +171,28 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+def _is_from(error: BaseException, *packages: str) -> bool:
+    """Whether an error, or one behind it, is of one of some packages."""
+    modules = (f"{type(each).__module__}." for each in _chain(error))
+    return any(module.startswith(f"{name}.") for module in modules for name in packages)
+
+
 def _kind(error: BaseException) -> str:
-    name, module = type(error).__name__, type(error).__module__
-    if module.partition(".")[0] in ("google", "requests", "urllib3", "httpx"):
+    name, message = type(error).__name__, str(error)
+    if _is_from(error, *_CLOUD) and type(error).__module__.startswith((*_CLOUD, *_HTTP)):
         return BUCKET
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DISK
     if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
         return MEMORY
-    if re.match(r"round \d+ failed;", str(error)):
+    if re.match(r"round \d+ failed;", message):
         return BEFORE
-    if isinstance(error, ValueError) and re.search(r"\bbuilt on|has no summary", str(error)):
-        return STALE
+    if isinstance(error, BrokenPipeError):
+        return UNKNOWN
+    if isinstance(error, ValueError):
+        is_stale = re.search(r"\bbuilt on|has no summary|rollback was cut off", message)
+        is_named = _named(error) or re.search(rf"(?<![\w./]){_SETTING}", message)
+        return STALE if is_stale else SETTING if is_named else UNKNOWN
     kinds = {
         LeaseLostError: LEASE,
         FileNotFoundError: MISSING,
@@ -177,22 +200,30 @@ def _kind(error: BaseException) -> str:
         PermissionError: PERMISSION,
         FloatingPointError: LOSS,
         ConnectionError: BUCKET,
-        ValueError: SETTING,
     }
     return next((kind for cls, kind in kinds.items() if isinstance(error, cls)), UNKNOWN)
 
 
 def _subject(error: BaseException) -> str:
     """Return the field, setting, file or folder that an error is about; "" if it does not say."""
-    for each in _chain(error):
-        if found := re.match(r"Fields? (\".+?)(?:, line \d+)?: ", str(each)):
-            return f"the form's field {found[1]}"
-        if isinstance(each, OSError) and each.filename:
-            return str(each.filename)
-        if found := re.match(r"(?:unknown )?(?:setting )?([a-z_]+(?:\.[a-z_0-9]+)+)", str(each)):
-            return f"setting {found[1]}"
-        if found := re.search(r"(?:gs:/|(?<![\w.]))/[^\s:;,'\"]+", str(each)):
-            return found[0]
+    return next((named for each in _chain(error) if (named := _named(each))), "")
+
+
+def _named(error: BaseException) -> str:
+    """Return what an error names by itself."""
+    message = str(error)
+    if found := re.match(r"Fields? (\".+?)(?:, line \d+)?: ", message):
+        return f"the form's field {found[1]}"
+    if isinstance(error, OSError) and error.filename:
+        return str(error.filename)
+    if found := re.match(rf"[^\s:/]+\.(?:{_SUFFIXES})(?=[:,\s]|$)", message):
+        return found[0]
+    if found := re.match(rf"(?:unknown )?(?:setting )?({_SETTING}|(?:{_SINGLE})\b)", message):
+        return f"setting {found[1]}"
+    if found := re.match(r"(?:unknown )?setting ([a-z_0-9.]*\w)", message):
+        return f"setting {found[1]}"
+    if found := re.search(r"[a-z][a-z0-9+]*://[^\s;,'\"]+|(?<![\w.:/])/[^\s:;,'\"]+", message):
+        return found[0].rstrip(":.)")
     return ""
 
 
