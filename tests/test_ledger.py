@@ -116,6 +116,14 @@ def settings(run: Run, **rules: Any) -> None:
     storage.write_json(run.experiment, content)
 
 
+def test_no_round_begins_while_undoing_rounds_was_cut_off(run: Run) -> None:
+    settings(run)
+    journal = {"round": 1, "rounds": [1], "is_finished": False}
+    storage.write_json(f"{run.uri}/rolled_back/1/rollback.json", journal)
+    with pytest.raises(ValueError, match="finish it first"):
+        check_previous_round(run.uri, 1)
+
+
 def test_the_chain_of_rounds_is_checked(run: Run) -> None:
     settings(run)
     assert check_previous_round(run.uri, 1) is None

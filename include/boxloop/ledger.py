@@ -18,6 +18,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.experiment import fixed_settings, read_experiment
 from boxloop.oracle.stopping import reason_to_stop
+from boxloop.rollback import check_rolled_back
 from boxloop.stages import stage_line
 
 log = logging.getLogger(__name__)
@@ -123,9 +124,10 @@ def check_previous_round(run_uri: str, round_number: int) -> str | None:
 
     Raises:
         ValueError: if an earlier round has not finished, or is not the one that the round after
-            it was built on.
+            it was built on; or if undoing rounds was cut off.
     """
     run = Run(run_uri)
+    check_rolled_back(run)
     for number in range(1, round_number):
         if not storage.exists(run.summary(number)):
             raise ValueError(f"round {number} has no summary: run it before round {round_number}")

@@ -209,6 +209,23 @@ def test_a_message_that_speaks_of_no_field_stays_as_it_is() -> None:
     assert with_fields("the models are older", {**EMPTY, "model": "old"}) == "the models are older"
 
 
+@pytest.mark.parametrize(
+    ("filled", "message"),
+    [
+        pytest.param({"data_uri": ""}, "a, b: no images", id="empty"),
+        pytest.param({"data_uri": " "}, "a b: no images", id="blank"),
+        pytest.param({"experiment": "demo"}, "/runs/x holds the demo data set", id="a word"),
+        pytest.param({"settings": "train.step=1"}, "train.steps_more is 1", id="part of a name"),
+        pytest.param({"settings": "seed=1"}, "the seedling is missing", id="part of a word"),
+        pytest.param({"settings": "train={}"}, "the trainer has no data", id="a group"),
+    ],
+)
+def test_a_field_is_not_blamed_for_a_word_that_only_looks_like_it(
+    filled: dict[str, Any], message: str
+) -> None:
+    assert with_fields(message, {**EMPTY, **filled}) == message
+
+
 @pytest.mark.parametrize("run_id", ["manual__2026-11-22T12:00:00+00:00", "My run", "a/../b"])
 def test_a_slug_is_a_safe_experiment_id(run_id: str) -> None:
     assert PARAMS["experiment_id"].resolve(slug(run_id)) == slug(run_id)

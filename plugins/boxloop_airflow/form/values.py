@@ -130,13 +130,26 @@ def _is_spoken_of(field: str, value: Any, message: str) -> bool:
     if field == "settings":
         names = [name for _, name, _ in _read_lines(value or "")]
         return any(_is_named(name, message) for name in names if name not in OVERRIDES.values())
-    is_typed = isinstance(value, str) and "values_display" not in PARAMS[field].schema
-    return is_typed and bool(re.search(rf"(?<![\w./-]){re.escape(value)}(?![\w./-]*\w)", message))
+    is_typed = (
+        isinstance(value, str) and value.strip() and "values_display" not in PARAMS[field].schema
+    )
+    if not is_typed or (field == "experiment" and "/" not in value):
+        return bool(is_typed) and _is_about(value, message)
+    return bool(re.search(rf"(?<![\w./-]){re.escape(value)}(?![\w./-]*\w)", message))
+
+
+def _is_about(experiment: str, message: str) -> bool:
+    """Whether a message begins with an experiment's name: it may be a word like any other."""
+    begins = rf"(there is no experiment )?{re.escape(experiment)}(?![\w./-]*\w)"
+    return bool(re.match(begins, message))
 
 
 def _is_named(setting: str, message: str) -> bool:
-    unknown = re.match(r"unknown setting ([\w.]*)", message)
-    return setting in message or bool(unknown and f"{setting}.".startswith(f"{unknown[1]}."))
+    if unknown := re.match(r"unknown setting ([\w.]*\w)", message):
+        return f"{setting}.".startswith(f"{unknown[1]}.")
+    if "." not in setting:
+        return bool(re.match(rf"(setting )?{re.escape(setting)}(?![\w.]*\w)", message))
+    return bool(re.search(rf"(?<![\w./]){re.escape(setting)}(?![\w.]*\w)", message))
 
 
 def _name(field: str) -> str:
