@@ -44,7 +44,13 @@ def test_the_summary_has_exactly_these_figures(make_run: MakeRun) -> None:
         "stop": "round 2 trained on 4 images; the limit is 4 (stop.images)",
         # one round left, and two took 60 s + 30 s + 5 s each
         "rest": {"rounds": 1, "seconds": 95.0, "estimated_from": 2},
-        "times": {"train": 120.0, "predict": 60.0, "rest": 120.0, "people": 0.0},
+        "times": {
+            "train": 120.0,
+            "predict": 60.0,
+            "rest": 10.0,
+            "between": 110.0,  # no task ran
+            "people": 0.0,
+        },
     }
 
 

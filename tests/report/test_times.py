@@ -109,11 +109,13 @@ def test_a_task_is_queued_from_the_end_of_what_it_builds_on() -> None:
 def test_the_run_says_what_its_time_went_into_with_people_apart() -> None:
     times = run_times([_asked(0.0), _asked(285.0)])
     # 470 s in all; 100 s lie between the rounds
-    assert times == {"train": 120.0, "predict": 0.0, "rest": 150.0, "people": 200.0}
+    parts = {"train": 120.0, "predict": 0.0, "rest": 40.0, "between": 110.0, "people": 200.0}
+    assert times == parts
     assert run_lines({"times": times}) == [
         "Active learning Success [ Total running time : 0 Hour 4 Minute 30 Second ]",
         "of it train 0 Hour 2 Minute 0 Second (44 %), predict 0 Hour 0 Minute 0 Second (0 %), "
-        "rest 0 Hour 2 Minute 30 Second (56 %); besides, people 0 Hour 3 Minute 20 Second",
+        "rest 0 Hour 0 Minute 40 Second (15 %), between tasks 0 Hour 1 Minute 50 Second (41 %); "
+        "besides, people 0 Hour 3 Minute 20 Second",
     ]
 
 

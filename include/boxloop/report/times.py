@@ -16,6 +16,7 @@ from boxloop.stages import RUN, stage_line, study_duration
 
 _PHASES = ("train", "predict")
 _SPANS = ("whole", "people", "between", "neither")
+_PARTS = {"train": "train", "predict": "predict", "rest": "rest", "between": "between tasks"}
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
@@ -117,13 +118,14 @@ def run_times(rounds: Sequence[RoundFacts]) -> dict[str, float]:
     """Return the seconds of a run by what they went into.
 
     Returns:
-        `train`, `predict` and `rest`, which together are the run without waiting for people, what
-        lies between rounds being in `rest`; and `people`.
+        `train`, `predict`, `rest` (all other tasks) and `between` (when none ran, in rounds and
+        between them), which together are the run without waiting for people; and `people`.
     """
-    total = total_row(time_rows(rounds))
+    total, elapsed = total_row(time_rows(rounds)), elapsed_seconds(rounds)
     parts = {task: total["tasks"].get(task, 0.0) for task in _PHASES}
-    rest = elapsed_seconds(rounds) - sum(parts.values()) - total["people"]
-    parts |= {"rest": max(0.0, rest), "people": total["people"]}
+    between = total["between"] + max(0.0, elapsed - total["whole"])
+    rest = elapsed - sum(parts.values()) - total["people"] - between
+    parts |= {"rest": max(0.0, rest), "between": between, "people": total["people"]}
     return {name: round(seconds, 3) for name, seconds in parts.items()}
 
 
@@ -137,8 +139,8 @@ def run_lines(summary: Mapping[str, Any]) -> list[str]:
     parts = summary["times"]
     worked = worked_seconds(parts)
     told = [
-        f"{name} {study_duration(parts[name])} ({percent(parts[name], worked)})"
-        for name in ("train", "predict", "rest")
+        f"{name} {study_duration(parts[key])} ({percent(parts[key], worked)})"
+        for key, name in _PARTS.items()
     ]
     people = f"; besides, people {study_duration(parts['people'])}" if parts["people"] else ""
     return [stage_line(RUN, worked), f"of it {', '.join(told)}{people}"]
