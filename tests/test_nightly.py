@@ -2,12 +2,14 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.data.folders import picture
+from tests.data.folders import HEIGHT, WIDTH, picture
 from tests.data.pictures import encoded, scene
 from tests.nights import Nights, box
 
 from boxloop import nightly, storage
 from boxloop.data.dataset import Dataset, read_dataset
+from boxloop.data.formats.annotation import Box
+from boxloop.data.formats.voc import build_voc
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;">
 <!ENTITY d "&c;&c;&c;&c;&c;"><!ENTITY e SYSTEM "file:///etc/passwd">]>
@@ -150,6 +152,65 @@ def test_new_images_never_join_the_test_set(nights: Nights) -> None:
     held = boxes[boxes["image_id"].isin(test["image_id"])].reset_index(drop=True)
     now = after.boxes[after.boxes["image_id"].isin(test["image_id"])].reset_index(drop=True)
     assert now.equals(held)
+
+
+def copy_in(nights: Nights, image_id: str, name: str, boxes: list[Box]) -> None:
+    """Put a copy of a picture of the library into the inbox, with boxes."""
+    uri = library(nights).images.set_index("image_id").loc[image_id, "uri"]
+    nights.put(f"images/{name}", Path(uri).read_bytes())
+    nights.put(f"annotations/{Path(name).stem}.xml", build_voc(name, WIDTH, HEIGHT, boxes))
+
+
+def boxed(nights: Nights, split: str) -> list[tuple[str, str]]:
+    """Image and class of each box of a split."""
+    data = library(nights)
+    boxes = data.boxes[data.boxes["image_id"].isin(data.split(split)["image_id"])]
+    return list(zip(boxes["image_id"], boxes["class_name"], strict=True))
+
+
+def test_one_night_does_not_replace_what_people_drew(nights: Nights) -> None:
+    nights.set(intake={"tolerated": 1})
+    nights.take_in("first")
+    nights.try_out("first")
+    before = boxed(nights, "train")
+    for number, (image_id, class_name) in enumerate(before):
+        copy_in(nights, image_id, f"copy_{number}.jpg", [box(class_name, 9)])
+    with pytest.raises(ValueError, match="replaces the boxes of 4 of the library's 8 images"):
+        nights.take_in("second")
+    assert len(nights.night("x").records()) == 1
+    nights.set(intake={"max_replaced_share": 0.5})
+    assert nights.take_in("third")["taken"] == 4
+
+
+def test_one_night_does_not_replace_all_labels(nights: Nights) -> None:
+    nights.set(intake={"tolerated": 1})
+    nights.take_in("first")
+    nights.try_out("first")
+    for number, (_, row) in enumerate(library(nights).split("pool").iterrows()):
+        label = "king" if row["image_label"] == "ace" else "ace"
+        nights.put(f"images/{label}/copy_{number}.jpg", Path(row["uri"]).read_bytes())
+    with pytest.raises(ValueError, match="replaces the labels of 4 of"):
+        nights.take_in("second")
+
+
+def test_a_night_does_not_take_a_class_away(nights: Nights) -> None:
+    nights.take_in("first")
+    nights.try_out("first")
+    kings = [name for name, class_name in boxed(nights, "train") if class_name == "king"]
+    for image_id in kings:
+        copy_in(nights, image_id, image_id, [box("ace")])
+    with pytest.raises(ValueError, match="without 'king'"):
+        nights.take_in("second")
+    assert len(nights.night("x").records()) == 1
+
+
+def test_validation_images_keep_their_boxes(nights: Nights) -> None:
+    nights.take_in("first")
+    nights.try_out("first")
+    before = boxed(nights, "validation")
+    copy_in(nights, before[0][0], "copy.jpg", [box("king", 5), box("king", 9)])
+    assert nights.take_in("second")["refused"] == 1
+    assert boxed(nights, "validation") == before
 
 
 def test_near_duplicates_of_held_out_images_are_not_trained_on(tmp_path: Path) -> None:

@@ -162,6 +162,27 @@ def check_shares(num_new: int, num_broken: int, num_unknown: int, config: Intake
             )
 
 
+def check_replaced(what: str, names: Collection[str], total: int, config: IntakeConfig) -> None:
+    """Check that most of what people said before stays.
+
+    Args:
+        what: of the images would be replaced, `boxes` or `labels`.
+        names: of the images.
+        total: images of the library that have some.
+        config: the limits.
+
+    Raises:
+        ValueError: if too much would be replaced.
+    """
+    if len(names) > max(config.max_replaced_share * total, config.tolerated):
+        raise ValueError(
+            f"the inbox replaces the {what} of {len(names):,} of the library's {total:,} images "
+            f"that have some, more than intake.max_replaced_share: {config.max_replaced_share:g} "
+            f"allows, among them {', '.join(sorted(names)[:3])}. Nothing was taken. If they are "
+            f"right, raise the limit for a night; else take them out of the inbox"
+        )
+
+
 def _items(survey: Survey) -> list[Item]:
     place = f"{survey.folder.uri}/{survey.folder.images}"
     return [

@@ -25,6 +25,10 @@ class Sorted(NamedTuple):
     taken: Sequence[Item]
     refused: Findings
     """One for each item that is not taken, its path that of the item."""
+    other_boxes: frozenset[str]
+    """Paths of those taken that replace what people drew in an image of the library."""
+    other_label: frozenset[str]
+    """The same for the label of an image."""
 
 
 def sort_items(
@@ -56,14 +60,29 @@ def sort_items(
         if found and (needs_labels or found[0] != "no_label"):
             refused.append(Finding(found[0], item.path, found[1]))
     out = {finding.path for finding in refused}
-    return Sorted([item for item in items if item.path not in out], refused)
+    taken = [item for item in items if item.path not in out]
+    met = [(item, known[item.facts.sha256]) for item in taken if item.facts.sha256 in known]
+    other_boxes = frozenset(item.path for item, there in met if there.has_other_boxes(item))
+    other_label = frozenset(item.path for item, there in met if there.has_other_label(item))
+    return Sorted(taken, refused, other_boxes, other_label)
 
 
 class _There(NamedTuple):
     """A picture that is in the library already."""
 
     split: str
+    label: str | None
     boxes: frozenset[Box]
+
+    def has_other_boxes(self, item: Item) -> bool:
+        """Whether an item would replace boxes."""
+        return bool(self.boxes and item.boxes) and frozenset(item.boxes) != self.boxes
+
+    def has_other_label(self, item: Item) -> bool:
+        """Whether an item would replace a label; those of held-out images stay."""
+        if self.split in HELD_OUT or None in (self.label, item.label):
+            return False
+        return item.label != self.label
 
 
 def _known(dataset: Dataset) -> Mapping[str, _There]:
@@ -72,9 +91,13 @@ def _known(dataset: Dataset) -> Mapping[str, _There]:
     columns = ["image_id", *Box._fields]
     for image_id, *box in dataset.boxes[columns].itertuples(index=False):
         said.setdefault(image_id, set()).add(Box(*box))
-    splits = by_content(dataset, "split")
     names = by_content(dataset, "image_id")
-    return {key: _There(splits[key], frozenset(said.get(names[key], ()))) for key in splits}
+    images = dataset.images.set_index("image_id")
+    splits, labels = images["split"].to_dict(), images["image_label"].dropna().to_dict()
+    return {
+        key: _There(splits[name], labels.get(name), frozenset(said.get(name, ())))
+        for key, name in names.items()
+    }
 
 
 def _why_not(
@@ -92,6 +115,8 @@ def _why_not(
     if there is not None and there.split == "test":
         is_same = not item.boxes or frozenset(item.boxes) == there.boxes
         return None if is_same else ("of_test", "it is in the fixed test set, whose boxes stay")
+    if there is not None and there.split == "validation" and there.has_other_boxes(item):
+        return "of_validation", "it is a validation image, which measures: its boxes stay"
     if unknown:
         return "unknown_class", f"boxes of {', '.join(map(repr, unknown))}: {_ALLOW}"
     if not item.boxes and item.label is not None and item.label not in classes:

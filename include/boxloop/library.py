@@ -98,6 +98,20 @@ def add_items(library: Library, version: Version, items: Iterable[Item]) -> Vers
     return _in_order(images, merged, version.dataset.refused, truth)
 
 
+def check_classes(before: Version, after: Version) -> None:
+    """Check that a night leaves a training box to each class.
+
+    Raises:
+        ValueError: if it does not; the champion's weights would fit no longer.
+    """
+    gone = sorted({*before.dataset.class_names} - {*after.dataset.class_names})
+    if gone:
+        raise ValueError(
+            f"the inbox's boxes leave the training images without {', '.join(map(repr, gone))}, "
+            f"which the library knows: nothing was taken; mend them, or take them out of the inbox"
+        )
+
+
 def by_content(dataset: Dataset, column: str) -> dict[str, str]:
     """Return sha256 to a column of the images; of copies, the one that is held out most."""
     order = {name: place for place, name in enumerate(reversed(HELD_OUT), start=1)}
@@ -161,7 +175,7 @@ def _changed_images(images: pd.DataFrame, items: Mapping[str, Item]) -> pd.DataF
     """Return the images with the labels that items give, those boxed now in the training split."""
     labels = {name: item.label for name, item in items.items() if item.label is not None}
     label = images["image_id"].map(labels).astype("string")
-    label = label.mask(images["split"] == "test").fillna(images["image_label"])
+    label = label.mask(images["split"].isin(HELD_OUT)).fillna(images["image_label"])
     is_boxed = images["image_id"].isin([name for name, item in items.items() if item.boxes])
     split = images["split"].mask(is_boxed & (images["split"] == "pool"), "train")
     return images.assign(image_label=label.astype("string"), split=split.astype("string"))

@@ -170,12 +170,13 @@ def _take(
 ) -> Value:
     """Read the inbox, take in what may be taken, and write it down."""
     from boxloop.inbox import digest_of, listing_digest
-    from boxloop.library import add_items, read_version, write_version
+    from boxloop.library import add_items, check_classes, read_version, write_version
     from boxloop.nightly_intake import examine
 
     version = read_version(night.library, records[-1]["version"]) if records else _first(night)
     found = examine(night, version.dataset, seen, stamps)
     grown = add_items(night.library, version, found.taken) if found.taken else version
+    check_classes(version, grown)
     digest = write_version(night.library, grown)
     intake = digest_of(found.report)[:16]
     storage.write_json(night.library.intake(intake), found.report)

@@ -17,6 +17,7 @@ from boxloop.inbox import (
     Reading,
     Stamps,
     broken_files,
+    check_replaced,
     check_shares,
     digest_of,
     read_inbox,
@@ -55,7 +56,8 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
         stamps: of the files in the inbox, as they were listed.
 
     Raises:
-        ValueError: if too much of what is new cannot be used; the page is written all the same.
+        ValueError: if too much of what is new cannot be used, or replaces what people said
+            before; the page is written all the same.
     """
     config = night.config.intake
     reading = read_inbox(night.inbox, stamps, config, night.experiment.data)
@@ -77,6 +79,12 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
     num_unknown = sum(one.kind in UNKNOWN for one in refused)
     check_shares(len(new), len(lost), num_unknown, config)
     taken = [item for item in found.taken if item.path in new]
+    boxed, labelled = (
+        dataset.boxes["image_id"].nunique(),
+        int(dataset.images["image_label"].count()),
+    )
+    check_replaced("boxes", found.other_boxes & new, boxed, config)
+    check_replaced("labels", found.other_label & new, labelled, config)
     return Found(
         taken=taken,
         num_refused=len(refused) + len(lost),

@@ -27,6 +27,9 @@ class IntakeConfig:
     """Of what is new: files that cannot be read or may not be, in [0, 1]."""
     max_unknown_share: float = 0.2
     """Of what is new: images with a class that the champion does not know, in [0, 1]."""
+    max_replaced_share: float = 0.2
+    """Of the library's boxed images: those whose boxes a night may replace, in [0, 1]; of its
+    labelled images the same for labels."""
     tolerated: int = 3
     """So many files are never too large a share: one of two is half."""
     new_classes: list[str] = field(default_factory=list)
@@ -37,7 +40,7 @@ class IntakeConfig:
         for name in ("max_images", "max_gigabytes", "max_file_megabytes"):
             value = getattr(self, name)
             check(value > 0, f"intake.{name} must be > 0, got {value}")
-        for name in ("max_broken_share", "max_unknown_share"):
+        for name in ("max_broken_share", "max_unknown_share", "max_replaced_share"):
             value = getattr(self, name)
             check(0 <= value <= 1, f"intake.{name} must be in [0, 1], got {value}")
         check(self.tolerated >= 0, f"intake.tolerated must be >= 0, got {self.tolerated}")

@@ -114,6 +114,9 @@ KINDS: Mapping[str, Kind] = {
     "of_test": Kind(
         SET_ASIDE, "Image that is, or is to be, in the fixed test set", "the test set stays"
     ),
+    "of_validation": Kind(
+        SET_ASIDE, "Other boxes for a validation image", "validation images keep theirs"
+    ),
     # parts in the experiment
     "not_boxed": Kind(SET_ASIDE, "Held-out image without boxes", "it is not used"),
     "bad_split": Kind(SET_ASIDE, "Unknown split in image_labels.csv", "its image is not used"),
