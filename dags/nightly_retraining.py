@@ -73,11 +73,10 @@ def plan_rounds(taken: dict[str, Any], **context: Any) -> list[dict[str, Any]]:
 @task(outlets=[PROMOTION])
 def promote(rounds: list[dict[str, Any]], **context: Any) -> dict[str, Any]:
     """Make the new detector the champion if it is better by more than noise; else say why not."""
-    from boxloop_airflow.nightly_promotion import decide
+    from boxloop_airflow.nightly_promotion import decide, event_of
 
     decision = decide(rounds[0]["run_uri"], context)
-    if decision["is_promoted"]:
-        extra = {"record": decision["record"], **decision["challenger"]}
+    if (extra := event_of(decision, context)) is not None:
         context["outlet_events"][PROMOTION].add(CHAMPION, extra=extra)
     return decision
 

@@ -51,11 +51,17 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.node.name)[:60].replace("[", "-").replace("]", "")
 
 
-def ask(root: Path, run: str, name: str, config: PromotionConfig = RULE) -> dict[str, Any]:
+def ask(
+    root: Path,
+    run: str,
+    name: str,
+    config: PromotionConfig = RULE,
+    began: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Ask for a promotion as if it had never been asked."""
     storage.delete(Run.of(str(root), run).decision)
     run_uri = Run.of(str(root), run).uri
-    return promote(run_uri, root=str(root), name=name, config=config, by="test")
+    return promote(run_uri, root=str(root), name=name, config=config, by="test", began=began)
 
 
 def test_the_first_detector_that_finds_anything_is_champion(root: Path, name: str) -> None:
@@ -121,6 +127,62 @@ def test_rollback_is_a_record_that_points_back(root: Path, name: str) -> None:
     assert len(champion.history(str(root), name)) == 4
     with pytest.raises(ValueError, match="no record 9: there are 1 to 4"):
         champion.roll_back(str(root), name, to=9, by="me")
+
+
+def test_a_rollback_while_a_night_runs_is_not_undone_by_it(root: Path, name: str) -> None:
+    ask(root, "nothing", name)
+    ask(root, "half", name, LENIENT)
+    champion.roll_back(str(root), name, to=None, by="me")
+    decision = ask(root, "all", name, LENIENT, began={"champion": 2})
+    assert not decision["is_promoted"]
+    assert "began from record 2, the newest is record 3 (rolled back)" in decision["reason"]
+    assert ask(root, "all", name, LENIENT, began={"champion": 3})["is_promoted"]
+
+
+def test_a_second_rollback_goes_further_back(root: Path, name: str) -> None:
+    for run in ("half", "nothing", "all"):
+        champion.set_champion(str(root), name, f"{root}/experiments/{run}", round_number=1, by="me")
+    back = [champion.roll_back(str(root), name, to=None, by="me") for _ in range(2)]
+    assert [one["bundle_digest"] for one in back] == ["bundle of nothing", "bundle of half"]
+    with pytest.raises(ValueError, match="no earlier detector"):
+        champion.roll_back(str(root), name, to=None, by="me")
+
+
+def test_a_promotion_that_was_rolled_back_makes_no_event(root: Path, name: str) -> None:
+    ask(root, "nothing", name)
+    decision = ask(root, "all", name, LENIENT)
+    event = champion.event_of(decision, str(root))
+    assert event is not None
+    assert (event["name"], event["record"], event["round"]) == (name, 2, 1)
+    champion.roll_back(str(root), name, to=None, by="me")
+    assert champion.event_of(decision, str(root)) is None
+    assert champion.event_of(ask(root, "all", name, LENIENT), str(root)) is None
+
+
+def test_another_run_of_the_same_bundle_is_not_its_own_promotion(root: Path, name: str) -> None:
+    ask(root, "nothing", name)
+    ask(root, "all", name, LENIENT)
+    same = finished(root, "same bundle", 1.0)
+    storage.write_json(f"{same.model(1)}/bundle.json", {"digest": "bundle of all"})
+    decision = ask(root, "same bundle", name, LENIENT)
+    assert not decision["is_promoted"]
+    assert decision["reason"] == "Kept: the challenger is the champion itself."
+
+
+def test_a_decision_made_again_is_compared_with_the_champion_before(root: Path, name: str) -> None:
+    ask(root, "nothing", name)
+    first = ask(root, "all", name, LENIENT)
+    assert ask(root, "all", name, LENIENT) == first
+    assert first["champion"]["bundle_digest"] == "bundle of nothing"
+
+
+def test_rollback_refuses_other_weights(root: Path, name: str) -> None:
+    run = finished(root, "retrained", 0.2)
+    champion.set_champion(str(root), name, run.uri, round_number=1, by="me")
+    ask(root, "all", name)
+    storage.write_bytes(f"{run.weights(1)}/detector-1.index", b"trained anew")
+    with pytest.raises(ValueError, match="another model than that of record 1"):
+        champion.roll_back(str(root), name, to=None, by="me")
 
 
 def test_rollback_refuses_a_detector_that_is_another_by_now(root: Path, name: str) -> None:

@@ -8,7 +8,7 @@ from tests import rounds
 from tests.nights import Nights, box
 from tests.test_champion import finished
 
-from boxloop import champion, nightly, steps, storage, training
+from boxloop import champion, nightly_beginning, steps, storage, training
 from boxloop.artifacts import Run
 from boxloop.data.dataset import read_dataset
 from boxloop.experiment import read_experiment
@@ -29,10 +29,16 @@ def champions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def taken(champions: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A night on top of that champion, with an image of its pool boxed by a person."""
+def nights(champions: Path, tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """Nights on top of that champion."""
     nights = Nights(tmp_path_factory.mktemp("nights"), experiment=rounds.MICRO)
     nights.root = champions
+    return nights
+
+
+@pytest.fixture(scope="module")
+def taken(champions: Path, nights: Nights) -> dict[str, Any]:
+    """A night on top of that champion, with an image of its pool boxed by a person."""
     adopted = read_dataset(Run.of(str(champions), "first").dataset(2)).standing
     image = read_dataset(Run.of(str(champions), "first").dataset(1)).images.set_index("image_id")
     name = adopted["image_id"].iloc[0]
@@ -107,13 +113,51 @@ def test_a_version_hides_no_boxes(taken: dict[str, Any], champions: Path) -> Non
 
 
 def test_with_other_classes_the_rounds_begin_anew(
-    champions: Path, taken: dict[str, Any], caplog: pytest.LogCaptureFixture
+    champions: Path, taken: dict[str, Any], nights: Nights
 ) -> None:
     best = champion.current(str(champions), "nightly")
     assert best is not None
     start = read_dataset(taken["overrides"]["data.version"])
-    assert nightly._weights({**best, "class_names": ["ace"]}, start) == {}
-    assert "without its weights" in caplog.text
+    why = nightly_beginning.why_anew(nights.night("x"), {**best, "class_names": ["ace"]}, start)
+    assert why is not None
+    assert "knows ace, the library has bracken" in why
+
+
+def test_another_model_begins_without_weights_and_says_so(
+    champions: Path, tmp_path: Path, taken: dict[str, Any]
+) -> None:
+    other = Nights(tmp_path, experiment=rounds.MICRO)
+    other.root = champions
+    other.set(settings={"model.overrides": {"task.model.min_level": 4}})
+    value = other.take_in("another model")
+    assert "train.continue_from" not in value["overrides"]
+    assert "without the champion's weights" in value["reason"]
+    began = other.night("another model").began
+    assert began is not None
+    assert began["anew"] in value["reason"]
+
+
+def test_a_night_again_begins_from_the_same_champion(
+    champions: Path, taken: dict[str, Any], nights: Nights
+) -> None:
+    last = len(champion.history(str(champions), "nightly"))
+    assert nights.night("second").began["champion"] == last  # type: ignore[index]
+    other = finished(champions, "other")
+    champion.set_champion(str(champions), "nightly", other.uri, round_number=1, by="me")
+    again = nights.take_in("second")
+    champion.roll_back(str(champions), "nightly", to=1, by="me")
+    assert again["overrides"] == taken["overrides"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"train.start": "detector"}, {"oracle.hidden_share": 0.2}], ids=str
+)
+def test_settings_that_no_night_could_use_are_refused_at_once(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    nights = Nights(tmp_path, settings=settings)
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        nights.night("a")
 
 
 def test_a_plan_names_weights_that_are_not_there(champions: Path) -> None:

@@ -1,15 +1,25 @@
+import hashlib
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tests.data.folders import HEIGHT, WIDTH, picture
 from tests.data.pictures import encoded, scene
 from tests.nights import Nights, box
 
 from boxloop import nightly, storage
-from boxloop.data.dataset import Dataset, read_dataset
+from boxloop.data.dataset import (
+    BOX_COLUMNS,
+    REFUSED_COLUMNS,
+    XYXY,
+    Dataset,
+    build_table,
+    read_dataset,
+)
 from boxloop.data.formats.annotation import Box
 from boxloop.data.formats.voc import build_voc
+from boxloop.library import Version, carry_boxes, write_version
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;">
 <!ENTITY d "&c;&c;&c;&c;&c;"><!ENTITY e SYSTEM "file:///etc/passwd">]>
@@ -136,6 +146,44 @@ def test_another_picture_of_the_same_name_is_another_image(nights: Nights) -> No
     assert "a.png" in names
 
 
+def test_no_name_makes_two_images_one(nights: Nights) -> None:
+    nights.arrive("a.png", 1, [box()])
+    nights.take_in("first")
+    nights.try_out("first")
+    crafted = f"a-{hashlib.sha256(encoded(scene(2), 'PNG')).hexdigest()[:8]}.png"
+    nights.arrive(crafted, 3, [box()])
+    nights.arrive("a.png", 2, [box()])
+    nights.take_in("second")
+    images = library(nights).images
+    assert images["image_id"].is_unique
+    assert {"a.png", crafted, crafted.replace(".png", "-2.png")} <= set(images["image_id"])
+    data = library(nights)
+    twice = Dataset(pd.concat([data.images, data.images[:1]]), data.boxes)
+    with pytest.raises(ValueError, match="two images are called"):
+        write_version(nights.night("x").library, Version(twice, data.boxes[:0]))
+
+
+def test_boxes_are_carried_to_the_same_picture_alone(nights: Nights) -> None:
+    nights.take_in("first")
+    data = library(nights)
+    ace, king = data.split("pool")["image_id"][:2]
+    rows = [
+        {"image_id": name, "class_name": "ace", "origin": "adopted", "round": 1, "weight": 1.0}
+        | dict(zip(XYXY, (1.0, 1.0, 9.0, 9.0), strict=True))
+        for name in (ace, king)
+    ]
+    refused = build_table(
+        [{"image_id": name} | {"round": 1} for name in (ace, king)], REFUSED_COLUMNS
+    )
+    other = data.images.assign(
+        sha256=data.images["sha256"].mask(data.images["image_id"] == king, "0")
+    )
+    final = Dataset(other, build_table(rows, BOX_COLUMNS), refused)
+    carried = carry_boxes(Version(data, data.boxes[:0]), final)
+    assert carried.standing["image_id"].tolist() == [ace]
+    assert carried.refused["image_id"].tolist() == [ace]
+
+
 def test_new_images_never_join_the_test_set(nights: Nights) -> None:
     nights.take_in("first")
     nights.try_out("first")
@@ -188,7 +236,7 @@ def test_one_night_does_not_replace_all_labels(nights: Nights) -> None:
     nights.try_out("first")
     for number, (_, row) in enumerate(library(nights).split("pool").iterrows()):
         label = "king" if row["image_label"] == "ace" else "ace"
-        nights.put(f"images/{label}/copy_{number}.jpg", Path(row["uri"]).read_bytes())
+        nights.put(f"images/{label}/copy_{number}.jpg", storage.read_bytes(str(row["uri"])))
     with pytest.raises(ValueError, match="replaces the labels of 4 of"):
         nights.take_in("second")
 

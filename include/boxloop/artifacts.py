@@ -192,10 +192,6 @@ class Library:
         """The doctor's page of what a night found in the inbox."""
         return f"{self.uri}/doctor/{experiment_id}.html"
 
-    def alert(self, key: str) -> str:
-        """Somebody was to be told of something: JSON."""
-        return f"{self.uri}/alerts/{key}.json"
-
 
 @dataclass(frozen=True)
 class Champions:

@@ -50,6 +50,23 @@ def current(root: str, name: str) -> Record | None:
     return records[-1] if records else None
 
 
+def event_of(decision: Mapping[str, Any], root: str) -> Record | None:
+    """Return what an event of the champion's asset tells, None where there is none to make.
+
+    There is none if the challenger was not promoted, or is not the champion any more.
+
+    Args:
+        decision: as `boxloop.promotion.promote` returned it.
+        root: the artifact root.
+    """
+    if not decision["is_promoted"]:
+        return None
+    best = current(root, decision["name"])
+    if best is None or best["number"] != decision["record"]:
+        return None
+    return {"name": decision["name"], "record": decision["record"], **decision["challenger"]}
+
+
 def describe(run: Run, round_number: int) -> Record:
     """Return what a record says of the detector of a finished round.
 
@@ -124,7 +141,8 @@ def roll_back(root: str, name: str, *, to: int | None, by: str) -> Record:
     Args:
         root: the artifact root.
         name: of the champion.
-        to: number of the record; by default the last one that names another detector.
+        to: number of the record; by default the last one before the present champion's own that
+            names another detector, so that a second rollback goes further back.
         by: who says so.
 
     Raises:
@@ -134,11 +152,12 @@ def roll_back(root: str, name: str, *, to: int | None, by: str) -> Record:
     known = history(root, name)
     target = _target(known, name, to)
     detector = {key: target[key] for key in DETECTOR}
-    if (
-        describe(Run(target["run_uri"]), target["round"])["bundle_digest"]
-        != target["bundle_digest"]
-    ):
-        raise ValueError(f"{target['bundle_uri']} is another model than the one of record {to}")
+    found = describe(Run(target["run_uri"]), target["round"])
+    if any(found[name] != target[name] for name in ("bundle_digest", "weights_digest")):
+        raise ValueError(
+            f"{target['bundle_uri']} or its weights are another model than that of record "
+            f"{target['number']}: name an earlier record with --to"
+        )
     said = {"how": ROLLED_BACK, "by": by, "points_to": target["number"]}
     return append(
         root, name, detector, len(known), reason=f"back to record {target['number']}", **said
@@ -147,7 +166,9 @@ def roll_back(root: str, name: str, *, to: int | None, by: str) -> Record:
 
 def _target(known: list[Record], name: str, to: int | None) -> Record:
     if to is None:
-        others = [one for one in known if one["bundle_digest"] != known[-1]["bundle_digest"]]
+        here = _origin(known)
+        before = known[: here["number"] - 1] if here else []
+        others = [one for one in before if here and one["bundle_digest"] != here["bundle_digest"]]
         if not others:
             raise ValueError(f"champion {name} has no earlier detector to go back to")
         return others[-1]
@@ -155,3 +176,11 @@ def _target(known: list[Record], name: str, to: int | None) -> Record:
         there = f"there are 1 to {len(known)}" if known else "there is none yet"
         raise ValueError(f"champion {name} has no record {to}: {there}")
     return known[to - 1]
+
+
+def _origin(known: list[Record]) -> Record | None:
+    """Return the record that the last one points back to in the end, which may be itself."""
+    record = known[-1] if known else None
+    while record and record.get("points_to"):
+        record = known[record["points_to"] - 1]
+    return record

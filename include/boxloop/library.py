@@ -9,7 +9,8 @@ said alone; what detectors adopted is carried from the champion's own data set.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -56,8 +57,15 @@ def read_version(library: Library, digest: str) -> Version:
 
 
 def write_version(library: Library, version: Version) -> str:
-    """Write a version, unless it is there; return its digest."""
+    """Write a version, unless it is there; return its digest.
+
+    Raises:
+        ValueError: if two images have the same name.
+    """
     dataset = version.dataset
+    if not dataset.images["image_id"].is_unique:
+        names = dataset.images.loc[dataset.images["image_id"].duplicated(), "image_id"]
+        raise ValueError(f"{library.uri}: two images are called {names.iloc[0]!r}: nothing written")
     tables = (dataset.images, dataset.boxes, dataset.refused, version.truth)
     found = [hashlib.sha256(to_parquet(table)).hexdigest() for table in tables]
     digest = digest_of(found)[:16]
@@ -128,13 +136,16 @@ def carry_boxes(version: Version, final: Dataset) -> Dataset:
 
     Args:
         version: of the library.
-        final: the data set that the champion's run came to.
+        final: the data set that the champion's run came to. An image of it is the library's if
+            name and content are the same.
     """
-    dataset = version.dataset
+    dataset, columns = version.dataset, ["image_id", "sha256"]
+    same = dataset.images[columns].merge(final.images[columns], on=columns)["image_id"]
     pool = dataset.candidates["image_id"]
     is_known = final.boxes["class_name"].isin(dataset.class_names)
-    carried = final.boxes[is_known & is_in(final.boxes["image_id"], pool)]
-    refused = final.refused[final.refused["image_id"].isin(dataset.images["image_id"])]
+    is_here = is_in(final.boxes["image_id"], pool) & is_in(final.boxes["image_id"], same)
+    carried = final.boxes[is_known & is_here]
+    refused = final.refused[final.refused["image_id"].isin(same)]
     tables = [table for table in (dataset.boxes, carried) if len(table)]
     boxes = pd.concat(tables, ignore_index=True).sort_values("image_id", kind="stable")
     return Dataset(dataset.images, boxes.reset_index(drop=True), refused.reset_index(drop=True))
@@ -142,12 +153,22 @@ def carry_boxes(version: Version, final: Dataset) -> Dataset:
 
 def _names(items: Sequence[Item], taken: set[str]) -> dict[str, str]:
     """Return path to image_id: the path itself, unless another picture has that name."""
-    names = {}
+    names, used = {}, set(taken)
     for item in items:
-        stem, dot, suffix = item.path.rpartition(".")
-        other = f"{stem}-{item.facts.sha256[:8]}.{suffix}" if dot else item.path + "-another"
-        names[item.path] = other if item.path in taken else item.path
+        names[item.path] = next(name for name in _possible_names(item) if name not in used)
+        used.add(names[item.path])
     return names
+
+
+def _possible_names(item: Item) -> Iterator[str]:
+    """Give names for an image without an end: its path, then with its digest, then with numbers."""
+    yield item.path
+    folder, slash, name = item.path.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    stem, suffix = (stem, f".{suffix}") if dot else (name, "")
+    stem = f"{folder}{slash}{stem}-{item.facts.sha256[:8]}"
+    yield f"{stem}{suffix}"
+    yield from (f"{stem}-{number}{suffix}" for number in itertools.count(2))
 
 
 def _row(library: Library, item: Item, image_id: str) -> dict[str, object]:

@@ -15,16 +15,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from boxloop import champion, plan, storage
+from boxloop import champion, storage
 from boxloop.artifacts import Library, Run
 from boxloop.experiment import read_experiment, read_settings
+from boxloop.nightly_beginning import begin, first_version
 from boxloop.nightly_settings import NightlyConfig, flat
 from boxloop.settings import Experiment
+from boxloop.train_settings import check
 
 if TYPE_CHECKING:
-    from boxloop.data.dataset import Dataset
     from boxloop.inbox import Stamps
-    from boxloop.library import Version
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,16 @@ class Night:
         """What is laid over the experiment file, whatever has been taken in."""
         return {**flat(self.config.settings), "oracle.by": self.config.oracle}
 
+    @property
+    def began(self) -> Value | None:
+        """What this night began from, None if it has no record, or one that does not tell.
+
+        `champion`: the number of the champion's record, 0 for none; `settings`: of the experiment;
+        `anew`: why without the champion's weights, None where with them.
+        """
+        mine = (one for one in self.records() if one["experiment_id"] == self.experiment_id)
+        return next((one.get("began") for one in mine), None)
+
     def records(self) -> list[Value]:
         """Return what earlier nights left, the oldest first."""
         uris = storage.list_files(self.library.nights)
@@ -95,7 +105,22 @@ def read_night(
     config = read_settings(NightlyConfig, config_uri, overrides)
     given = {name: value for name, value in (settings or {}).items() if value is not None}
     config = dataclasses.replace(config, settings={**flat(config.settings), **given})
-    return Night(config, storage.absolute(root), experiment_id)
+    night = Night(config, storage.absolute(root), experiment_id)
+    _check_experiment(night.experiment)
+    return night
+
+
+def _check_experiment(experiment: Experiment) -> None:
+    """Refuse what would make the rounds of every night fail."""
+    start, hidden = experiment.train.start, experiment.oracle.hidden_share
+    check(
+        start == "previous_round",
+        f"train.start is {start}: a night goes on from the champion; set it to previous_round",
+    )
+    check(
+        hidden == 0,
+        f"oracle.hidden_share is {hidden:g}: a night's boxes are all in use; set it to 0",
+    )
 
 
 def take_in(night: Night, *, always: bool = False) -> Value:
@@ -120,7 +145,10 @@ def take_in(night: Night, *, always: bool = False) -> Value:
     log.info("%s", mine["reason"])
     counts = {name: mine.get(name) for name in ("goes_on", "reason", "doctor_uri")}
     counts |= {name: mine.get(name, 0) for name in ("number", "taken", "refused")}
-    overrides = _beginning(night, mine) if mine["goes_on"] else {}
+    overrides = {}
+    if mine["goes_on"]:
+        began = mine.get("began") or begin(night, mine["version"])
+        overrides = {**night.settings, **began["settings"]}
     return {**counts, "experiment": night.config.experiment, "overrides": overrides}
 
 
@@ -173,7 +201,9 @@ def _take(
     from boxloop.library import add_items, check_classes, read_version, write_version
     from boxloop.nightly_intake import examine
 
-    version = read_version(night.library, records[-1]["version"]) if records else _first(night)
+    version = (
+        read_version(night.library, records[-1]["version"]) if records else first_version(night)
+    )
     found = examine(night, version.dataset, seen, stamps)
     grown = add_items(night.library, version, found.taken) if found.taken else version
     check_classes(version, grown)
@@ -207,6 +237,9 @@ def _record(night: Night, records: list[Value], **said: Any) -> Value:
     """
     number = records[-1]["number"] + 1 if records else 1
     record = {"number": number, "experiment_id": night.experiment_id, **said}
+    if said["goes_on"]:
+        record["began"] = began = begin(night, said["version"])
+        record["reason"] += f" {began['anew']}" if began["anew"] else ""
     record["at"] = datetime.now(UTC).isoformat(timespec="seconds")
     data = (json.dumps(record, indent=2, sort_keys=True) + "\n").encode()
     if not storage.swap_bytes(night.library.night(number), None, data):
@@ -230,60 +263,3 @@ def _settings_of_reading(night: Night) -> list[Any]:
     data = night.experiment.data
     reading = [data.annotations, data.label_pattern, data.rename, data.min_box]
     return [dataclasses.asdict(night.config.intake), *reading, data.near_duplicates]
-
-
-def _first(night: Night) -> Version:
-    """Return the library of the first night: the champion's data, else the experiment's."""
-    from boxloop.data.dataset import from_parquet, read_dataset
-    from boxloop.data.source import read_source
-    from boxloop.library import found_library
-
-    best = night.champion
-    if best is not None:
-        run = Run(best["run_uri"])
-        dataset, truth = read_dataset(_final(best)), from_parquet(storage.read_bytes(run.truth))
-        return found_library(night.library, dataset, truth)
-    experiment = plan.locate_data(night.experiment, night.root)
-    source = read_source(
-        str(experiment.data.uri),
-        experiment.data,
-        seed=experiment.seed,
-        needs_labels=not experiment.oracle.asks_people,
-    )
-    return found_library(night.library, source.dataset, source.truth)
-
-
-def _final(best: Value) -> str:
-    """Return the data set that a champion's run came to."""
-    run = Run(best["run_uri"])
-    for uri in (run.final_dataset, run.dataset(best["round"] + 1), run.dataset(best["round"])):
-        if storage.exists(f"{uri}/images.parquet"):
-            return uri
-    raise FileNotFoundError(f"{run.uri} has no data set any more: set another champion")
-
-
-def _beginning(night: Night, record: Value) -> Value:
-    """Return the settings that say what a night's rounds begin with."""
-    from boxloop.data.dataset import read_dataset
-    from boxloop.library import Version, carry_boxes, read_version, write_version
-
-    version, digest, best = read_version(night.library, record["version"]), record["version"], None
-    begins = dict(night.settings)
-    if (best := night.champion) is not None:
-        start = carry_boxes(version, read_dataset(_final(best)))
-        digest = write_version(night.library, Version(start, version.truth))
-        begins |= _weights(best, start)
-    return {**begins, "data.uri": night.library.uri, "data.version": night.library.version(digest)}
-
-
-def _weights(best: Value, start: Dataset) -> Value:
-    """Return the settings that make the first round go on from a champion, where it can."""
-    if best["class_names"] != start.class_names:
-        log.warning(
-            "The champion knows %s, the library has %s: the rounds begin anew, without its weights",
-            ", ".join(best["class_names"]),
-            ", ".join(start.class_names),
-        )
-        return {}
-    from_round = Run(best["run_uri"]).round(best["round"])
-    return {"train.continue_from": from_round, "train.continue_digest": best["weights_digest"]}

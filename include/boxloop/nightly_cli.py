@@ -113,7 +113,12 @@ def _run(options: argparse.Namespace) -> int:
     run_uri = value["report_uri"].removesuffix("/report/index.html")
     config = night.config
     decision = promote(
-        run_uri, root=night.root, name=config.name, config=config.promotion, by=getpass.getuser()
+        run_uri,
+        root=night.root,
+        name=config.name,
+        config=config.promotion,
+        by=getpass.getuser(),
+        began=night.began,
     )
     steps.report(run_uri)  # again: it tells of the decision as well
     sys.stdout.write(f"{decision['reason']}\nReport: {value['report_uri']}\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxloop import champion, storage
@@ -37,7 +37,15 @@ class TestSet(NamedTuple):
     class_names: Sequence[str]
 
 
-def promote(run_uri: str, *, root: str, name: str, config: PromotionConfig, by: str) -> Value:
+def promote(
+    run_uri: str,
+    *,
+    root: str,
+    name: str,
+    config: PromotionConfig,
+    by: str,
+    began: Mapping[str, Any] | None = None,
+) -> Value:
     """Make the last detector of a run the champion if it is better; decided once for each run.
 
     Args:
@@ -46,11 +54,14 @@ def promote(run_uri: str, *, root: str, name: str, config: PromotionConfig, by: 
         name: of the champion.
         config: what is better.
         by: who asks, for the history.
+        began: as `boxloop.nightly.Night.began` tells it: `champion`, the number of the record that
+            the run began from, 0 for none. If another one is the newest by now, the champion stays.
 
     Returns:
         `is_promoted`; `reason`, in words; `challenger` and `champion`, before this, as
         `boxloop.champion.describe` tells them; `change`, the difference in mAP@0.5 with its
-        interval; `classes`, the same by class; `record`, the number of the champion's record.
+        interval; `classes`, the same by class; `record`, the number of the champion's record;
+        `name`, the champion's; `began`.
 
     Raises:
         RuntimeError: if another champion was promoted meanwhile.
@@ -62,10 +73,14 @@ def promote(run_uri: str, *, root: str, name: str, config: PromotionConfig, by: 
         if decided["challenger"]["bundle_digest"] == challenger["bundle_digest"]:
             return decided
     known = champion.history(root, name)
-    mine = next(
-        (one for one in known if _is_same(one, challenger) and one["how"] == "promoted"), None
-    )
-    verdict = _verdict(run, challenger, known[-1] if known else None, config)
+    mine = next((one for one in known if _is_promotion_of(one, challenger)), None)
+    if mine is not None:  # it is compared with the champion before itself
+        known = known[: mine["number"] - 1]
+    began = began or {"champion": len(known)}
+    if mine is None and began["champion"] != len(known):
+        verdict = Verdict(False, _changed(known, began["champion"]), None, ())
+    else:
+        verdict = _verdict(run, challenger, known[-1] if known else None, config)
     if mine is not None:  # cut off after the record was written
         change_then = mine.get("change")
         change = Change(**change_then) if change_then else None
@@ -74,6 +89,8 @@ def promote(run_uri: str, *, root: str, name: str, config: PromotionConfig, by: 
         said: Value = {"how": champion.PROMOTED, "by": by, "reason": verdict.reason}
         said |= {"change": verdict.change._asdict() if verdict.change else None}
         mine = champion.append(root, name, challenger, len(known), **said)
+    if began.get("anew"):
+        verdict = verdict._replace(reason=f"{verdict.reason} {began['anew']}")
     log.info("%s", verdict.reason)
     decision = {
         "is_promoted": verdict.is_promoted,
@@ -83,6 +100,8 @@ def promote(run_uri: str, *, root: str, name: str, config: PromotionConfig, by: 
         "change": verdict.change._asdict() if verdict.change else None,
         "classes": [one._asdict() for one in verdict.classes],
         "record": mine["number"] if mine else len(known),
+        "name": name,
+        "began": dict(began),
         "rule": vars(config).copy(),
     }
     storage.write_json(run.decision, decision)
@@ -206,3 +225,17 @@ def detect_with_champion(bundle_uri: str, digest: str, run_uri: str, round_numbe
 
 def _is_same(one: Value, other: Value) -> bool:
     return bool(one["bundle_digest"] == other["bundle_digest"])
+
+
+def _is_promotion_of(record: Value, challenger: Value) -> bool:
+    same = ("run_uri", "round", "bundle_digest")
+    return record["how"] == champion.PROMOTED and all(record[n] == challenger[n] for n in same)
+
+
+def _changed(known: Sequence[Value], before: int) -> str:
+    how = f"record {len(known)} ({known[-1]['how']})" if known else "none"
+    return (
+        f"Kept: the champion was changed while this night ran; it began from record {before}, the "
+        f"newest is {how}. A person's choice is not undone; the next night that has anything new "
+        "goes on from it."
+    )

@@ -20,6 +20,16 @@ def decide(run_uri: str, context: Mapping[str, Any]) -> dict[str, Any]:
         name=night.config.name,
         config=night.config.promotion,
         by=f"{context['ti'].dag_id} {context['run_id']}",
+        began=night.began,
     )
     steps.report(run_uri)
     return decision
+
+
+def event_of(decision: dict[str, Any], context: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what an event of the champion's asset tells, None where there is none to make."""
+    from boxloop import champion
+
+    return champion.event_of(
+        decision, night_arguments(context["params"], context["run_id"])["root"]
+    )
