@@ -427,6 +427,78 @@ def test_an_undone_night_is_not_taken_in_again(nights: Nights) -> None:
         nightly.undo(nights.night("undo by me"), 9)
 
 
+def test_an_undone_night_stays_undone_when_the_inbox_was_empty(nights: Nights) -> None:
+    nights.take_in("first")
+    nights.try_out("first")
+    nights.arrive("a.png", 1, [box("king")])
+    nights.take_in("second")
+    nights.try_out("second")
+    nightly.undo(nights.night("undo by me"), 1)
+    away = nights.inbox.rename(nights.inbox.with_name("away"))
+    nights.take_in("third")
+    away.rename(nights.inbox)
+    assert nights.take_in("fourth")["taken"] == 0
+    nights.arrive("another.png", 1, [box("king")])  # the same under another name
+    assert nights.take_in("fifth")["taken"] == 0
+    nights.arrive("another.png", 1, [box("king", 3)])  # it has changed
+    assert nights.take_in("sixth")["taken"] == 1
+    nights.try_out("sixth")
+    nightly.undo(nights.night("undo again"), 2)
+    assert nights.take_in("seventh")["taken"] == 0
+    assert "a.png" in set(library(nights).images["image_id"])
+
+
+def test_of_copies_the_one_that_is_new_counts(nights: Nights) -> None:
+    nights.arrive("a.png", 1, [box("ace")])
+    nights.take_in("first")
+    nights.try_out("first")
+    nights.arrive("b.png", 1, [box("king", 4)])
+    assert nights.take_in("second")["taken"] == 1
+    nights.try_out("second")
+    boxes = library(nights).boxes
+    assert boxes.loc[boxes["image_id"] == "a.png", "class_name"].tolist() == ["king"]
+    nights.arrive("other.png", 2, [box()])
+    assert nights.take_in("third")["taken"] == 1  # and neither copy again
+    assert library(nights).boxes["class_name"].tolist().count("king") == boxes[
+        "class_name"
+    ].tolist().count("king")
+
+
+def test_copies_that_disagree_are_set_aside_and_listed(nights: Nights) -> None:
+    nights.take_in("first")
+    nights.try_out("first")
+    nights.arrive("a.png", 1, [box("ace")])
+    nights.arrive("b.png", 1, [box("king")])
+    value = nights.take_in("second")
+    assert (value["taken"], value["refused"]) == (0, 2)
+    assert "come with different boxes" in Path(value["doctor_uri"]).read_text()
+    (nights.inbox / "images/b.png").unlink()
+    assert nights.take_in("third")["taken"] == 1
+
+
+def test_links_huge_pictures_and_crowds_of_boxes_are_set_aside(nights: Nights) -> None:
+    nights.take_in("first")
+    nights.try_out("first")
+    nights.set(intake={"max_megapixels": 0.01, "max_boxes_per_image": 2})
+    nights.arrive("good.png", 1, [box()])
+    nights.arrive("crowd.png", 2, [box(), box(shift=2), box(shift=4)])
+    nights.put("images/ace/large.png", encoded(scene(3, (101, 100)), "PNG"))
+    (nights.inbox / "images/ace/link.png").symlink_to(nights.inbox / "images/good.png")
+    value = nights.take_in("second")
+    assert (value["taken"], value["refused"]) == (1, 3)
+    page = Path(value["doctor_uri"]).read_text()
+    for name in ("crowd.png", "large.png", "link.png"):
+        assert name in page
+
+
+def test_files_without_a_suffix_count_as_images(nights: Nights) -> None:
+    nights.set(intake={"max_images": 2})
+    for number in range(3):
+        nights.put(f"images/ace/{number}", encoded(scene(number), "PNG"))
+    with pytest.raises(ValueError, match="3 new images"):
+        nights.take_in("first")
+
+
 def test_people_are_not_asked_at_night_unless_that_is_wanted(nights: Nights) -> None:
     nights.set(oracle="both")
     with pytest.raises(ValueError, match="ask_people"):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxloop.listing import Stamp
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 Stamps = Mapping[str, Stamp]
 
 BROKEN = frozenset(
-    {"ambiguous", "bad_name", "broken_annotation", "broken_image", "leads_out", "too_large"}
-    | {"unknown_file"}
+    {"ambiguous", "bad_name", "broken_annotation", "broken_image", "disagreeing_copies"}
+    | {"leads_out", "link", "too_large", "too_many_boxes", "unknown_file"}
 )
 """Kinds of findings that a file costs itself by: it cannot be read, or may not be."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -58,7 +59,9 @@ class Reading(NamedTuple):
     """What was found in an inbox."""
 
     items: tuple[Item, ...]
-    """Sorted by path; of files with the same bytes, the first that has boxes."""
+    """Sorted by path; of files with the same bytes one alone, see `_without_copies`."""
+    digests: Mapping[str, str]
+    """Path to digest of these and of their copies, but of copies that disagree."""
     findings: Findings
     image_uris: Mapping[str, str]
     """Path below the inbox to URI, of every image file."""
@@ -86,7 +89,9 @@ def check_amount(stamps: Stamps, seen: Mapping[str, str], config: IntakeConfig) 
         ValueError: if it is more than a night may take.
     """
     new = {name: stamp.size for name, stamp in stamps.items() if seen.get(name) != stamp.text}
-    num_images = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in new)
+    num_images = sum(
+        name.startswith("images/") or name.lower().endswith(IMAGE_SUFFIXES) for name in new
+    )
     if num_images > config.max_images:
         raise ValueError(
             f"the inbox has {num_images:,} new images, intake.max_images is {config.max_images:,}: "
@@ -100,14 +105,21 @@ def check_amount(stamps: Stamps, seen: Mapping[str, str], config: IntakeConfig) 
         )
 
 
-def read_inbox(uri: str, stamps: Stamps, config: IntakeConfig, data: DataConfig) -> Reading:
-    """Read all images and boxes of an inbox, but files that are too large to be opened.
+def read_inbox(
+    uri: str,
+    stamps: Stamps,
+    config: IntakeConfig,
+    data: DataConfig,
+    is_seen: Callable[[Item], bool],
+) -> Reading:
+    """Read all images and boxes of an inbox, but links and files that are too large to be opened.
 
     Args:
         uri: the inbox, a local folder or gs://bucket/prefix.
         stamps: of its files, as `boxloop.storage.list_stamps` gives them.
         config: the limits.
         data: how to read names and labels; its `uri` plays no part.
+        is_seen: whether an earlier night has seen an item as it is.
 
     Raises:
         ValueError: if a table of the inbox cannot be read.
@@ -121,13 +133,40 @@ def read_inbox(uri: str, stamps: Stamps, config: IntakeConfig, data: DataConfig)
         Finding("too_large", name, f"{size / _MEGABYTE:,.0f} MB, the limit is {limit / 1e6:g}")
         for name, size in large.items()
     ]
+    links = _links(uri, stamps)
+    findings += [Finding("link", name, "put the file itself there") for name in links]
     config_of_inbox = dataclasses.replace(data, uri=uri, previous=None, drawn=None, version=None)
     try:
-        survey = survey_folder(uri, config_of_inbox, findings, leave_out=large.keys())
+        survey = survey_folder(
+            uri,
+            config_of_inbox,
+            findings,
+            leave_out={*large, *links},
+            max_pixels=config.max_megapixels * 10**6,
+        )
     except FileNotFoundError:  # nothing in it that may be opened is an image
-        return Reading((), findings, {})
+        return Reading((), {}, findings, {})
     uris = {path: f"{survey.folder.uri}/{path}" for path in survey.paths}
-    return Reading(tuple(_without_copies(_items(survey))), findings, uris)
+    items = _items(survey)
+    crowded = {item.path for item in items if len(item.boxes) > config.max_boxes_per_image}
+    chosen, disagree = _without_copies((i for i in items if i.path not in crowded), is_seen)
+    limit_text = f"the limit is intake.max_boxes_per_image: {config.max_boxes_per_image}"
+    place = survey.folder.images
+    findings += [Finding("too_many_boxes", place + path, limit_text) for path in sorted(crowded)]
+    reason = "the same picture, with different boxes or labels; keep one file"
+    findings += [Finding("disagreeing_copies", place + p, reason) for p in sorted(disagree)]
+    digests = {i.path: i.digest for i in items if i.path not in crowded | disagree}
+    return Reading(tuple(chosen), digests, findings, uris)
+
+
+def _links(uri: str, stamps: Stamps) -> list[str]:
+    """Return the files of a local inbox that are links, wherever they lead."""
+    from boxloop import storage
+
+    if storage.is_remote(uri):
+        return []
+    out = storage.list_folder(uri).links_out  # listed as such by the survey
+    return [name for name in stamps if name not in out and Path(uri, name).is_symlink()]
 
 
 def broken_files(findings: Iterable[Finding], stamps: Stamps) -> dict[str, str]:
@@ -198,11 +237,23 @@ def _items(survey: Survey) -> list[Item]:
     ]
 
 
-def _without_copies(items: Iterable[Item]) -> list[Item]:
-    """Return one item for each content: the first with boxes, else the first."""
-    first: dict[str, Item] = {}
+def _without_copies(
+    items: Iterable[Item], is_seen: Callable[[Item], bool]
+) -> tuple[list[Item], set[str]]:
+    """Return one item for each content, and the paths of copies that disagree.
+
+    Of copies, those with boxes count, and of these the ones that nobody has seen yet: they are what
+    somebody wants now. If there are several that say different things, none is taken.
+    """
+    copies: dict[str, list[Item]] = {}
     for item in items:
-        known = first.setdefault(item.facts.sha256, item)
-        if item.boxes and not known.boxes:
-            first[item.facts.sha256] = item
-    return sorted(first.values())
+        copies.setdefault(item.facts.sha256, []).append(item)
+    chosen, disagree = [], set()
+    for group in copies.values():
+        best = [item for item in group if item.boxes] or group
+        unseen = [item for item in best if not is_seen(item)]
+        if len({item.digest for item in unseen}) > 1:
+            disagree |= {item.path for item in unseen}
+        else:
+            chosen.append((unseen or best)[0])
+    return sorted(chosen), disagree

@@ -162,13 +162,16 @@ def undo(night: Night, number: int) -> Value:
     Raises:
         ValueError: if there is no such night.
     """
+    from boxloop.nightly_intake import forget_undone
+
     records = night.records()
     found = next((one for one in records if one["number"] == number), None)
     if found is None:
         there = f"there are 1 to {records[-1]['number']}" if records else "there is none yet"
         raise ValueError(f"{night.library.uri} has no night {number}: {there}")
     reason = f"The library is again as night {number} left it."
-    same = {name: records[-1][name] for name in ("inbox", "listing", "intake")}
+    same = {name: records[-1][name] for name in ("inbox", "listing")}
+    same["intake"] = forget_undone(night, records, number)
     return _record(night, records, goes_on=False, reason=reason, version=found["version"], **same)
 
 

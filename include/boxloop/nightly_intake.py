@@ -42,8 +42,9 @@ class Found:
     text: str
     doctor_uri: str
     report: dict[str, Any]
-    """For the next night: `files`, name to stamp, and `items`, path to digest. For people: `taken`,
-    paths, and `refused`, path, kind and reason of everything in the inbox that is not used."""
+    """For later nights, of all that was ever seen: `files`, name to stamp; `items`, path to digest;
+    `undone`, digests that are not taken again. For people: `taken`, paths, and `refused`, path,
+    kind and reason of everything in the inbox that is not used."""
 
 
 def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Stamps) -> Found:
@@ -60,7 +61,12 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
             before; the page is written all the same.
     """
     config = night.config.intake
-    reading = read_inbox(night.inbox, stamps, config, night.experiment.data)
+    known, undone = seen.get("items", {}), {*seen.get("undone", ())}
+
+    def is_seen(item: Item) -> bool:
+        return known.get(item.path) == item.digest or item.digest in undone
+
+    reading = read_inbox(night.inbox, stamps, config, night.experiment.data, is_seen)
     found = sort_items(
         reading.items,
         dataset,
@@ -68,11 +74,12 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
         look_alike=night.experiment.data.near_duplicates,
         needs_labels=not night.experiment.oracle.asks_people,
     )
-    known, key = seen.get("items", {}), digest_of(asdict(config))[:16]
-    items = {item.path: item.digest for item in reading.items}
+    key, items = digest_of(asdict(config))[:16], dict(reading.digests)
+    old = {path for path, digest in items.items() if digest in undone}
     items |= {one.path: f"{items[one.path]} {key}" for one in found.refused}
     broken = broken_files(reading.findings, stamps)
-    new = {path for path, digest in items.items() if known.get(path) != digest}
+    chosen = {item.path for item in reading.items} - old
+    new = {path for path in chosen if known.get(path) != items[path]}
     lost = [path for path, stamp in broken.items() if known.get(path) != stamp]
     doctor_uri = _write_page(night, reading, found)
     refused = [one for one in found.refused if one.path in new]
@@ -91,8 +98,9 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
         text=_text(night, taken, refused, lost),
         doctor_uri=doctor_uri,
         report={
-            "files": {name: stamp.text for name, stamp in stamps.items()},
-            "items": items | broken,
+            "files": seen.get("files", {}) | {name: s.text for name, s in stamps.items()},
+            "items": known | items | broken,
+            "undone": sorted(undone),
             "taken": [item.path for item in taken],
             "refused": [one._asdict() for one in _all_refused(reading, found)],
         },
@@ -133,3 +141,23 @@ def _write_page(night: Night, reading: Reading, found: Sorted) -> str:
     storage.write_bytes(uri, page.encode())
     log.info("The doctor's page: %s", uri)
     return uri
+
+
+def forget_undone(night: Night, records: Sequence[Mapping[str, Any]], number: int) -> str:
+    """Write down that what was taken after a night is not taken again; return the intake's name.
+
+    Args:
+        night: whose library it is.
+        records: of all nights, the oldest first.
+        number: of the night that is gone back to.
+    """
+    intakes = [
+        (one["number"], storage.read_json(night.library.intake(one["intake"]))) for one in records
+    ]
+    undone = {digest for at, one in intakes if at == number for digest in one.get("undone", ())}
+    for at, one in intakes:
+        undone |= {one["items"][path] for path in one["taken"] if at > number}
+    report = {**intakes[-1][1], "taken": [], "undone": sorted(undone)}
+    name = digest_of(report)[:16]
+    storage.write_json(night.library.intake(name), report)
+    return name

@@ -18,11 +18,15 @@ class IntakeConfig:
     """How much of an inbox one night takes. Over a limit it takes nothing, and fails saying why."""
 
     max_images: int = 5000
-    """Image files that are new since the last night."""
+    """Image files, and whatever else lies below images/, that are new since the last night."""
     max_gigabytes: float = 5.0
     """All files that are new since the last night, together."""
     max_file_megabytes: float = 50.0
     """A larger file is not opened; it is set aside and listed."""
+    max_megapixels: float = 50.0
+    """A larger picture is not decoded; it is set aside and listed."""
+    max_boxes_per_image: int = 500
+    """An image with more is set aside and listed."""
     max_broken_share: float = 0.2
     """Of what is new: files that cannot be read or may not be, in [0, 1]."""
     max_unknown_share: float = 0.2
@@ -37,7 +41,8 @@ class IntakeConfig:
     whose classes are others, but begins anew."""
 
     def __post_init__(self) -> None:
-        for name in ("max_images", "max_gigabytes", "max_file_megabytes"):
+        amounts = ("max_images", "max_gigabytes", "max_file_megabytes")
+        for name in (*amounts, "max_megapixels", "max_boxes_per_image"):
             value = getattr(self, name)
             check(value > 0, f"intake.{name} must be > 0, got {value}")
         for name in ("max_broken_share", "max_unknown_share", "max_replaced_share"):

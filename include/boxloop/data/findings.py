@@ -111,6 +111,11 @@ KINDS: Mapping[str, Kind] = {
     ),
     # an inbox
     "too_large": Kind(SET_ASIDE, "File larger than a night takes", "it is not opened"),
+    "link": Kind(SET_ASIDE, "Link in an inbox", "it is not followed"),
+    "too_many_boxes": Kind(SET_ASIDE, "Image with more boxes than a night takes", "it is not used"),
+    "disagreeing_copies": Kind(
+        SET_ASIDE, "Copies of an image that come with different boxes or labels", "none is used"
+    ),
     "of_test": Kind(
         SET_ASIDE, "Image that is, or is to be, in the fixed test set", "the test set stays"
     ),

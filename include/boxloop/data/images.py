@@ -44,7 +44,7 @@ class ImageFacts(NamedTuple):
     """64 bits of which similar pictures share nearly all; None where nobody asked."""
 
 
-def read_facts(data: bytes, *, hash_pixels: bool) -> ImageFacts:
+def read_facts(data: bytes, *, hash_pixels: bool, max_pixels: float | None = None) -> ImageFacts:
     """Return an image file's facts, once it is known to be whole.
 
     Args:
@@ -52,6 +52,7 @@ def read_facts(data: bytes, *, hash_pixels: bool) -> ImageFacts:
         hash_pixels: decode it to its end, JPEG at up to an eighth of its size, and hash its
             pixels. Without, its header is read, and its end, or its check sums, is looked at:
             about ten times faster for JPEG.
+        max_pixels: a picture with more, by its header, is not decoded; None for Pillow's limit.
 
     Raises:
         ValueError: if it is no image of the formats above, too large, damaged or cut short.
@@ -59,6 +60,8 @@ def read_facts(data: bytes, *, hash_pixels: bool) -> ImageFacts:
     image = open_image(data)
     (width, height), mode, orientation = image.size, _mode(image, data), _orientation(image)
     dhash = None
+    if max_pixels is not None and width * height > max_pixels:
+        raise ValueError(f"{width} x {height} pixels are more than {max_pixels:,.0f}; shrink it")
     try:
         if hash_pixels:
             dhash = _dhash(_decode(image, data, is_small=True))

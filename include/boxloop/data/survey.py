@@ -51,7 +51,12 @@ class _Reading(NamedTuple):
 
 
 def survey_folder(
-    uri: str, config: DataConfig, findings: Findings, *, leave_out: Collection[str] = ()
+    uri: str,
+    config: DataConfig,
+    findings: Findings,
+    *,
+    leave_out: Collection[str] = (),
+    max_pixels: float | None = None,
 ) -> Survey:
     """Read a folder of images and annotations, and check every file of it.
 
@@ -60,6 +65,7 @@ def survey_folder(
         config: where things are, and how to read them.
         findings: gets what is wrong, also where this raises; the survey's own are the same list.
         leave_out: files below the folder that are not opened, as if they were not there.
+        max_pixels: pictures with more are not decoded but listed; None for Pillow's own limit.
 
     Raises:
         FileNotFoundError: if there is no such folder or no image in it.
@@ -70,7 +76,7 @@ def survey_folder(
     with no_garbage():  # a tenth faster
         annotations = read_annotations(folder, folder.annotations, findings)
         truth = read_annotations(folder, folder.truth, findings)
-        readings = _read_all(folder, annotations, truth, config)
+        readings = _read_all(folder, annotations, truth, config, max_pixels)
     usable = {r.image_id: r for r in readings if r.facts}
     labels = {name: _label(folder, annotations.get(name), name, config) for name in usable}
     survey = Survey(
@@ -92,9 +98,11 @@ def _read_all(
     annotations: Mapping[str, Found],
     truth: Mapping[str, Found],
     config: DataConfig,
+    max_pixels: float | None,
 ) -> list[_Reading]:
     def read(image_id: str) -> _Reading:
-        return _read(folder, image_id, annotations.get(image_id), truth.get(image_id), config)
+        found, true = annotations.get(image_id), truth.get(image_id)
+        return _read(folder, image_id, found, true, config, max_pixels)
 
     decoders = (os.cpu_count() or 1) if config.near_duplicates else 1  # decoding frees the lock
     threads = max(decoders, storage.readers(folder.uri))
@@ -102,13 +110,18 @@ def _read_all(
 
 
 def _read(
-    folder: Folder, image_id: str, found: Found | None, true: Found | None, config: DataConfig
+    folder: Folder,
+    image_id: str,
+    found: Found | None,
+    true: Found | None,
+    config: DataConfig,
+    max_pixels: float | None,
 ) -> _Reading:
     """Read an image and clean its boxes; the image's bytes are gone when this returns."""
     path = f"{folder.images}{image_id}"
     try:
         data = storage.read_bytes(f"{folder.uri}/{path}")
-        facts = read_facts(data, hash_pixels=config.near_duplicates)
+        facts = read_facts(data, hash_pixels=config.near_duplicates, max_pixels=max_pixels)
     except (ValueError, PermissionError, FileNotFoundError) as error:  # gone since it was listed
         return _Reading(image_id, None, [], [], [Finding("broken_image", path, str(error))])
     findings = findings_of(facts, path)
