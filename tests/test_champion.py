@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from tests import rounds
 
-from boxloop import champion, steps, storage
-from boxloop.artifacts import Champions, Run
+from boxloop import champion, local_run, promotion, steps, storage
+from boxloop.artifacts import Champions, Library, Run
 from boxloop.cli import main
-from boxloop.data.dataset import DETECTION_COLUMNS, read_dataset, to_parquet
+from boxloop.data.dataset import DETECTION_COLUMNS, Dataset, read_dataset, to_parquet
+from boxloop.library import Version, write_version
 from boxloop.nightly_settings import PromotionConfig
 from boxloop.promotion import promote
 from boxloop.verdict import Change, judge
@@ -231,13 +232,65 @@ def test_a_gain_must_be_worth_it() -> None:
 
 def test_a_class_may_not_fall_beyond_its_noise() -> None:
     better = change(0.2, 0.1, 0.3)
-    noisy = change(-0.3, -0.7, 0.1, "ace")  # may be chance
+    noisy = change(-0.15, -0.7, 0.1, "ace")  # may be chance
     sure = change(-0.3, -0.4, -0.2, "king")
     assert judge(0.5, better, [noisy], RULE).is_promoted
     verdict = judge(0.5, better, [noisy, sure], RULE)
     assert not verdict.is_promoted
     assert "king -0.300" in verdict.reason
     assert "ace" not in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "fall",
+    [
+        pytest.param(Change("ace", -0.1, None, None), id="without an interval"),
+        pytest.param(Change("ace", -0.3, -0.9, 0.2), id="too large to be called noise"),
+    ],
+)
+def test_a_fall_that_cannot_be_told_from_noise_is_still_a_fall(fall: Change) -> None:
+    verdict = judge(0.5, change(0.2, 0.1, 0.3), [fall], RULE)
+    assert not verdict.is_promoted
+    assert "ace" in verdict.reason
+
+
+def test_classes_that_nobody_looked_at_are_named() -> None:
+    verdict = judge(0.5, change(0.2, 0.1, 0.3), (), RULE, ["king", "queen"])
+    assert verdict.is_promoted
+    assert verdict.reason.endswith("Too few boxes in the test set to look at: king, queen.")
+
+
+def test_a_run_that_was_trained_on_the_test_set_is_no_champion(root: Path, name: str) -> None:
+    run = Run.of(str(root), "half")
+    data = read_dataset(run.dataset(1))
+    swap = {"train": "test", "test": "train"}
+    split = data.images["split"].replace(swap).astype("string")
+    other = Dataset(data.images.assign(split=split), data.boxes)
+    library = Library.of(str(root), name)
+    digest = write_version(library, Version(other, data.boxes[:0]))
+    storage.write_json(library.night(1), {"version": digest})
+    with pytest.raises(ValueError, match="was trained on"):
+        champion.set_champion(str(root), name, run.uri, round_number=1, by="me")
+    digest = write_version(library, Version(data, data.boxes[:0]))
+    storage.write_json(library.night(2), {"version": digest})
+    assert champion.set_champion(str(root), name, run.uri, round_number=1, by="me")["number"] == 1
+
+
+def test_detections_of_another_engine_are_not_used_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(local_run, "run_logged", lambda _, what: asked.append(what))
+    run = finished(root, "engine")
+    best = champion.describe(run, 1)
+    test = promotion._test_set(run, best, best)
+    promotion._champion_detections(run, 1, best, test)  # the same engine: as stored
+    assert not asked
+    other = finished(root, "other engine")
+    storage.write_json(other.evaluation(1), {"map50": 0.5, "engine": "Another"})
+    with pytest.raises(FileNotFoundError):  # it is asked again, and has not answered
+        promotion._champion_detections(other, 1, best, test)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("map50", [None, 0.0])

@@ -205,7 +205,7 @@ def test_new_images_never_join_the_test_set(nights: Nights) -> None:
 def copy_in(nights: Nights, image_id: str, name: str, boxes: list[Box]) -> None:
     """Put a copy of a picture of the library into the inbox, with boxes."""
     uri = library(nights).images.set_index("image_id").loc[image_id, "uri"]
-    nights.put(f"images/{name}", Path(uri).read_bytes())
+    nights.put(f"images/{name}", storage.read_bytes(str(uri)))
     nights.put(f"annotations/{Path(name).stem}.xml", build_voc(name, WIDTH, HEIGHT, boxes))
 
 

@@ -39,6 +39,7 @@ def evaluate(run: Run, round_number: int) -> Value:
     readable = test[~test["image_id"].isin(unreadable)]
     figures, images = _judge(run, round_number, dataset, validation, detections, readable)
     evaluation = {"split": "test", **figures, "unreadable": unreadable}
+    evaluation["engine"] = type(opened[0]).__name__  # detections of another differ a little
     storage.write_bytes(run.validation_detections(round_number), to_parquet(validation))
     storage.write_bytes(run.evaluated_detections(round_number), to_parquet(detections))
     storage.write_bytes(run.evaluated_images(round_number), to_parquet(images))

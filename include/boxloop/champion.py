@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from boxloop import storage
-from boxloop.artifacts import Champions, Run
+from boxloop.artifacts import Champions, Library, Run
 from boxloop.ledger import finished_rounds, task_value
 from boxloop.training import weights_digest
 
@@ -122,17 +122,36 @@ def set_champion(
         by: who says so.
 
     Raises:
-        ValueError: if the run has no such finished round.
+        ValueError: if the run has no such finished round, or was trained on test images of the
+            library of that name.
     """
     run = Run(storage.absolute(run_uri))
     last = finished_rounds(run)
     number = last if round_number is None else round_number
     if not 1 <= number <= last:
         raise ValueError(f"{run.uri} has {last} finished rounds: there is no round {number} to set")
+    _check_not_of_test(run, number, Library.of(root, name))
     known = history(root, name)
     return append(
         root, name, describe(run, number), len(known), how=SET, by=by, reason="set by hand"
     )
+
+
+def _check_not_of_test(run: Run, round_number: int, library: Library) -> None:
+    """Refuse a detector that was trained on test images of a library, if there is one."""
+    from boxloop.data.dataset import read_dataset
+
+    nights = [uri for uri in storage.list_files(library.nights) if uri.endswith(".json")]
+    if not nights:
+        return
+    version = storage.read_json(nights[-1])["version"]
+    test = set(read_dataset(library.version(version)).split("test")["sha256"])
+    trained = set(read_dataset(run.dataset(round_number)).training_images["sha256"])
+    if both := test & trained:
+        raise ValueError(
+            f"{run.uri} was trained on {len(both)} of the {len(test)} test images of "
+            f"{library.uri}: it cannot be compared there. Name another run, or begin another champion with --name"
+        )
 
 
 def roll_back(root: str, name: str, *, to: int | None, by: str) -> Record:

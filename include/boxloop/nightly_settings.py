@@ -60,16 +60,20 @@ class PromotionConfig:
     min_gain: float = 0.0
     """Smallest difference in mAP@0.5 that is worth a new champion, in [0, 1)."""
     max_class_drop: float = 0.05
-    """No class may lose more AP@0.5 than this for sure: the upper edge of its interval decides."""
+    """No class may lose more AP@0.5 than this for sure: the upper edge of its interval decides,
+    and where there is no interval the loss itself."""
+    max_observed_drop: float = 0.2
+    """No class may lose more AP@0.5 than this as measured, however noisy that is, in [0, 1]."""
     min_class_boxes: int = 10
-    """Classes with fewer boxes in the test set are not looked at one by one."""
+    """Classes with fewer boxes in the test set are not looked at one by one, but named."""
 
     def __post_init__(self) -> None:
         confidence, gain = self.confidence, self.min_gain
         check(0.5 <= confidence < 1, f"promotion.confidence must be in [0.5, 1), got {confidence}")
         check(0 <= gain < 1, f"promotion.min_gain must be in [0, 1), got {gain}")
-        drop = self.max_class_drop
-        check(0 <= drop <= 1, f"promotion.max_class_drop must be in [0, 1], got {drop}")
+        for name in ("max_class_drop", "max_observed_drop"):
+            drop = getattr(self, name)
+            check(0 <= drop <= 1, f"promotion.{name} must be in [0, 1], got {drop}")
         count = self.min_class_boxes
         check(count >= 1, f"promotion.min_class_boxes must be at least 1, got {count}")
 

@@ -118,7 +118,9 @@ def _verdict(run: Run, challenger: Value, best: Value | None, config: PromotionC
     before, unread = _champion_detections(run, challenger["round"], best, test)
     images = test.images[~test.images["image_id"].isin([*unreadable, *unread])]
     change, classes = _compare(now, before, test._replace(images=images), run, config)
-    return judge(challenger["map50"], change, classes, config)
+    guarded = {one.name for one in classes}
+    unguarded = [name for name in test.class_names if name not in guarded]
+    return judge(challenger["map50"], change, classes, config, unguarded)
 
 
 def _test_set(run: Run, challenger: Value, best: Value) -> TestSet:
@@ -146,7 +148,9 @@ def _champion_detections(
     from boxloop.data.dataset import from_parquet
 
     its_run, its_round = Run(best["run_uri"]), int(best["round"])
-    if _is_stored(its_run, its_round, best, test):
+    if _is_stored(its_run, its_round, best, test) and _engine(its_run, its_round) == _engine(
+        run, round_number
+    ):
         log.info("The champion's evaluation of these test images is used again")
         return _own_detections(its_run, its_round)
     log.info("The champion detects in these test images: no evaluation of it fits")
@@ -158,6 +162,12 @@ def _champion_detections(
     return from_parquet(storage.read_bytes(run.champion_detections)), list(
         storage.read_json(f"{run.champion_detections}.json")
     )
+
+
+def _engine(run: Run, round_number: int) -> str | None:
+    """Return what ran a round's model when it was evaluated, None in evaluations of old."""
+    found = storage.read_json(run.evaluation(round_number)).get("engine")
+    return None if found is None else str(found)
 
 
 def _is_stored(run: Run, round_number: int, best: Value, test: TestSet) -> bool:

@@ -33,7 +33,11 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    map50: float | None, change: Change | None, classes: Sequence[Change], config: PromotionConfig
+    map50: float | None,
+    change: Change | None,
+    classes: Sequence[Change],
+    config: PromotionConfig,
+    unguarded: Sequence[str] = (),
 ) -> Verdict:
     """Decide about a challenger.
 
@@ -42,6 +46,7 @@ def judge(
         change: against the champion; None: there is no champion yet.
         classes: the same for each class with enough boxes.
         config: the rule.
+        unguarded: classes with too few boxes to be looked at one by one.
     """
     why_not = _why_not_first(map50) if change is None else _why_not(change, classes, config)
     if why_not:
@@ -50,6 +55,8 @@ def judge(
         reason = f"Promoted: the first champion, with mAP@0.5 {map50:.3f}."
     else:
         reason = f"Promoted: mAP@0.5 {change}, which is more than noise; no class fell beyond it."
+        if unguarded:
+            reason += f" Too few boxes in the test set to look at: {', '.join(unguarded)}."
     return Verdict(True, reason, change, classes)
 
 
@@ -72,16 +79,20 @@ def _why_not(change: Change, classes: Sequence[Change], config: PromotionConfig)
         )
     if change.value < config.min_gain:
         return f"Kept: mAP@0.5 {change} is less than promotion.min_gain, {config.min_gain:g}."
-    fallen = [one for one in classes if _has_fallen(one, config.max_class_drop)]
+    fallen = [one for one in classes if _has_fallen(one, config)]
     if fallen:
         named = "; ".join(f"{one.name} {one}" for one in fallen)
         return (
             f"Kept: mAP@0.5 {change} is better, but classes fell by more than "
-            f"promotion.max_class_drop, {config.max_class_drop:g}, beyond their noise: {named}."
+            f"promotion.max_class_drop, {config.max_class_drop:g}, beyond their noise, or by more "
+            f"than promotion.max_observed_drop, {config.max_observed_drop:g}: {named}."
         )
     return None
 
 
-def _has_fallen(change: Change, max_drop: float) -> bool:
-    """Whether even the upper edge of a class's interval is a fall of more than is allowed."""
-    return change.high is not None and change.high < -max_drop
+def _has_fallen(change: Change, config: PromotionConfig) -> bool:
+    """Whether a class lost more than is allowed: for sure, or as measured."""
+    if change.value is None:
+        return False
+    surely = change.value if change.high is None else change.high
+    return surely < -config.max_class_drop or change.value < -config.max_observed_drop

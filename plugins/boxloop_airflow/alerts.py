@@ -11,15 +11,16 @@ import json
 import logging
 import os
 import re
+import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 URL = "BOXLOOP_ALERT_URL"
 SECONDS = 5.0
-"""How long a webhook may take."""
+"""How long a target may take."""
 
 Alert = dict[str, Any]
 
@@ -27,7 +28,7 @@ Alert = dict[str, Any]
 def alert_failure(context: Mapping[str, Any]) -> None:
     """Tell that a task has failed for good: the `on_failure_callback` of a DAG's tasks."""
     try:
-        tell(_of_failure(context))
+        tell(_of_failure(context), (context.get("params") or {}).get("artifact_root"))
     except Exception:  # whatever is wrong with an alert, the task ends as it would
         log.exception("The alert about a failed task could not be made")
 
@@ -39,17 +40,39 @@ async def alert_late(context: Mapping[str, Any] | None = None, **kwargs: Any) ->
     hours = kwargs.get("hours", 0.0)
     text = f"{dag_id} is late: the run {run_id} is not done {hours:g} h after it was queued"
     alert = {"kind": "late", "text": text, "dag": dag_id, "run": run_id, "hours": hours}
-    await asyncio.to_thread(tell, alert)  # the triggerer waits for nobody
+    root = (run.get("conf") or {}).get("artifact_root")
+    await asyncio.to_thread(tell, alert, root)  # the triggerer waits for nobody
 
 
-def tell(alert: Alert) -> None:
-    """Log an alert, write it down below the artifact root, and post it if there is a webhook."""
+def tell(alert: Alert, root: str | None = None) -> None:
+    """Log an alert, post it if there is a webhook, and write it down below the artifact root.
+
+    Args:
+        alert: what to tell.
+        root: the run's artifact root; None for $BOXLOOP_ROOT.
+    """
     log.error("ALERT: %s", alert["text"])
-    for target in (_write, _post):
+    _try("the webhook", lambda: _post(alert))
+    _try("the artifact root", lambda: _write(alert, root))
+
+
+def _try(target: str, work: Callable[[], None]) -> None:
+    """Do something that may fail, or hang in a way that no time limit of its own ends."""
+    found = [f"no answer within {SECONDS:g} s"]
+
+    def attempt() -> None:
         try:
-            target(alert)
-        except Exception as error:  # one target less is no reason to be silent in the others
-            log.warning("The alert did not reach %s: %s", target.__name__.strip("_"), error)
+            work()
+            found[0] = ""
+        except Exception as error:  # its text may tell the address, which may be a secret
+            code = getattr(error, "code", None)
+            found[0] = type(error).__name__ + (f" {code}" if isinstance(code, int) else "")
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    if found[0]:
+        log.warning("The alert did not reach %s: %s", target, found[0])
 
 
 def _of_failure(context: Mapping[str, Any]) -> Alert:
@@ -72,14 +95,14 @@ def _of_failure(context: Mapping[str, Any]) -> Alert:
     }
 
 
-def _write(alert: Alert) -> None:
+def _write(alert: Alert, root: str | None) -> None:
     """Write an alert to alerts/ below the artifact root; the same one twice is one file."""
     from boxloop import storage
     from boxloop.experiment import default_root
 
     parts = (alert.get(name) for name in ("dag", "run", "task", "round", "kind"))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(str(part) for part in parts if part))
-    storage.write_json(f"{default_root().rstrip('/')}/alerts/{name}.json", alert)
+    storage.write_json(f"{(root or default_root()).rstrip('/')}/alerts/{name}.json", alert)
 
 
 def _post(alert: Alert) -> None:
@@ -87,7 +110,8 @@ def _post(alert: Alert) -> None:
     if not url:
         return
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"${URL} must begin with http:// or https://")
+        log.warning("The alert did not reach $%s: it must begin with http:// or https://", URL)
+        return
     data = json.dumps(alert).encode()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, data=data, headers=headers, method="POST")

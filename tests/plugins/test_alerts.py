@@ -98,6 +98,34 @@ def test_a_slow_webhook_is_given_up(
     assert "did not reach" in caplog.text
 
 
+def test_the_webhooks_address_is_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(alerts.URL, "http://127.0.0.1:no-port/secret-token")
+    alerts.alert_failure(context())
+    assert "did not reach the webhook: InvalidURL" in caplog.text
+    assert "no-port" not in caplog.text
+    assert "secret-token" not in caplog.text
+
+
+def test_a_target_that_hangs_is_given_up_and_the_other_is_told(
+    monkeypatch: pytest.MonkeyPatch, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(alerts, "SECONDS", 0.2)
+    monkeypatch.setattr(alerts, "_post", lambda _: threading.Event().wait(3))
+    started = time.monotonic()
+    alerts.alert_failure(context())
+    assert time.monotonic() - started < 1.5
+    assert "no answer within 0.2 s" in caplog.text
+    assert len(list((root / "alerts").iterdir())) == 1
+
+
+def test_an_alert_lies_below_the_runs_own_root(root: Path, tmp_path: Path) -> None:
+    alerts.alert_failure(context() | {"params": {"artifact_root": str(tmp_path / "other")}})
+    assert len(list((tmp_path / "other" / "alerts").iterdir())) == 1
+    assert not (root / "alerts").exists()
+
+
 def test_a_broken_context_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     alerts.alert_failure({})
     assert "could not be made" in caplog.text
