@@ -150,7 +150,8 @@ def _check_not_of_test(run: Run, round_number: int, library: Library) -> None:
     if both := test & trained:
         raise ValueError(
             f"{run.uri} was trained on {len(both)} of the {len(test)} test images of "
-            f"{library.uri}: it cannot be compared there. Name another run, or begin another champion with --name"
+            f"{library.uri}: it cannot be compared there. Name another run, or "
+            "begin another champion with --name"
         )
 
 
