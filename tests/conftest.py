@@ -18,18 +18,6 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal tests to processes by file, but all of a real Airflow to one; that is the longest.
-
-    So it comes first, and its server and every module's fixtures are made once.
-    """
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
-    for item in items:
-        name = "airflow" if item.get_closest_marker("e2e") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
     """A bucket on an emulated Google Cloud Storage, for this process and all it starts."""
