@@ -59,6 +59,17 @@ def visit(page: Page, site: Site, run_id: str) -> Page:
     return page
 
 
+def test_who_signs_in_finds_the_tab_of_a_run(browser: Browser, site: Site) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{site.url}/dags/active_learning/runs/done/plugin/rounds")
+        page.get_by_label("Username").fill("vic")
+        page.get_by_label("Password").fill("vic")
+        page.get_by_role("button", name="Sign in").click()
+        rounds = page.frame_locator("iframe")
+        expect(rounds.locator("#matrix .cell").first).to_be_visible(timeout=60_000)
+
+
 def test_fifty_rounds_are_there_in_under_a_second_with_at_most_five_requests(
     page: Page, site: Site
 ) -> None:
