@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -101,19 +102,27 @@ def webhook(place: Place) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(place: Place, webhook: str) -> Iterator[AirflowClient]:
-    """A real Airflow with nothing but the nightly DAG, whose nights begin when labels arrive."""
+    """An Airflow whose nights begin when labels arrive: the clock's time is far away."""
+    with _serve(place, webhook, "0 2 1 1 *", "home") as client:
+        yield client
+
+
+@contextmanager
+def _serve(place: Place, webhook: str, schedule: str, home: str) -> Iterator[AirflowClient]:
+    """Run a real Airflow with nothing but the nightly DAG."""
     dags = place.folder / "dags"
-    dags.mkdir()
-    (dags / f"{DAG}.py").symlink_to(PROJECT / "dags" / f"{DAG}.py")
+    dags.mkdir(exist_ok=True)
+    if not (dags / f"{DAG}.py").exists():
+        (dags / f"{DAG}.py").symlink_to(PROJECT / "dags" / f"{DAG}.py")
     environment = {
         "BOXLOOP_ROOT": str(place.root),
         "BOXLOOP_NIGHTLY_CONFIG": str(place.config),
-        "BOXLOOP_NIGHTLY_SCHEDULE": "0 2 1 1 *",  # far away: these nights begin with labels
+        "BOXLOOP_NIGHTLY_SCHEDULE": schedule,
         "BOXLOOP_NIGHTLY_HOURS": "0.001",  # every night is late at once
         "BOXLOOP_ALERT_URL": webhook,
     }
     with (
-        AirflowServer(place.folder / "home", port=0, environment=environment, dags=dags) as server,
+        AirflowServer(place.folder / home, port=0, environment=environment, dags=dags) as server,
         server.client() as client,
     ):
         wait_until(lambda: client.has_dag(DAG), 120)
@@ -237,6 +246,18 @@ def test_a_night_that_is_late_is_told_of(client: AirflowClient, place: Place) ->
     wait_until(lambda: "dirty" in {one["run"] for one in _told(place, "late")}, 60)
     files = [Path(uri).name for uri in storage.list_files(f"{place.root}/alerts")]
     assert f"{DAG}-dirty-late.json" in files
+
+
+def test_the_clock_begins_nights(client: AirflowClient, place: Place, webhook: str) -> None:
+    shutil.rmtree(place.inbox)
+    with _serve(place, webhook, "* * * * *", "clock") as each_minute:
+        wait_until(lambda: len(_runs(each_minute)) >= 2, 240)
+        first, second = sorted(_runs(each_minute))[:2]
+        assert first.startswith("scheduled__")
+        assert first < second
+        for run_id in (first, second):
+            state, states = finished(each_minute, run_id)
+            assert (state, set(states.values())) == ("success", {"skipped"})
 
 
 def _told(place: Place, kind: str) -> list[dict[str, Any]]:
