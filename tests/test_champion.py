@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests import rounds
 
-from boxloop import champion, local_run, promotion, steps, storage
+from boxloop import champion, comparison, local_run, steps, storage
 from boxloop.artifacts import Champions, Library, Run
 from boxloop.cli import main
 from boxloop.data.dataset import DETECTION_COLUMNS, Dataset, read_dataset, to_parquet
@@ -283,13 +283,13 @@ def test_detections_of_another_engine_are_not_used_again(
     monkeypatch.setattr(local_run, "run_logged", lambda _, what: asked.append(what))
     run = finished(root, "engine")
     best = champion.describe(run, 1)
-    test = promotion._test_set(run, best, best)
-    promotion._champion_detections(run, 1, best, test)  # the same engine: as stored
+    test = comparison._test_set(run, best, best)
+    comparison._champion_detections(run, 1, best, test)  # the same engine: as stored
     assert not asked
     other = finished(root, "other engine")
     storage.write_json(other.evaluation(1), {"map50": 0.5, "engine": "Another"})
     with pytest.raises(FileNotFoundError):  # it is asked again, and has not answered
-        promotion._champion_detections(other, 1, best, test)
+        comparison._champion_detections(other, 1, best, test)
     assert len(asked) == 1
 
 

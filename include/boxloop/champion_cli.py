@@ -133,7 +133,7 @@ def _set(options: argparse.Namespace) -> int:
 
 def _detect(options: argparse.Namespace) -> int:
     from boxloop import child
-    from boxloop.promotion import detect_with_champion
+    from boxloop.comparison import detect_with_champion
 
     child.watch_lifeline()
     uri = detect_with_champion(options.bundle, options.digest, options.run, options.round)
