@@ -8,8 +8,7 @@ import sys
 from typing import Any
 
 from boxloop import champion
-from boxloop.cli_help import told
-from boxloop.experiment import default_root
+from boxloop.cli_help import add_root, told
 from boxloop.storage import absolute
 from boxloop.terminal import figure, printable_lines
 
@@ -27,7 +26,11 @@ def add_commands(commands: Any) -> None:
         ),
     )
     own = parser.add_subparsers(required=True, metavar="COMMAND", help="what to do")
+    for add in (_add_show, _add_rollback, _add_set, _add_detect):
+        add(own)
 
+
+def _add_show(own: Any) -> None:
     show = own.add_parser(
         "show",
         help="the champion: where it is, its mAP, why it is the champion",
@@ -45,6 +48,8 @@ def add_commands(commands: Any) -> None:
     _add_place(show)
     show.set_defaults(command=_show)
 
+
+def _add_rollback(own: Any) -> None:
     back = own.add_parser(
         "rollback",
         help="make an earlier champion the champion again",
@@ -58,6 +63,8 @@ def add_commands(commands: Any) -> None:
     _add_place(back)
     back.set_defaults(command=_rollback)
 
+
+def _add_set(own: Any) -> None:
     begin = own.add_parser(
         "set",
         help="make a detector of an existing run the champion",
@@ -74,6 +81,8 @@ def add_commands(commands: Any) -> None:
     _add_place(begin)
     begin.set_defaults(command=_set)
 
+
+def _add_detect(own: Any) -> None:
     detect = own.add_parser(
         "detect",
         help="detect with a champion in the test images of a run",
@@ -92,11 +101,7 @@ def add_commands(commands: Any) -> None:
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default=NAME, help=f"of the champion (default: {NAME})")
-    parser.add_argument(
-        "--root",
-        default=default_root(),
-        help="artifact root: folder or gs:// (default: $BOXLOOP_ROOT, else .boxloop)",
-    )
+    add_root(parser)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -23,8 +23,8 @@ from boxloop import (
     train_cli,
     zoo_cli,
 )
-from boxloop.cli_help import grouped, told
-from boxloop.experiment import default_root, parse_setting
+from boxloop.cli_help import add_root, grouped, told
+from boxloop.experiment import parse_setting
 from boxloop.failure import explained, handed_on
 from boxloop.oracle_settings import JUDGES
 from boxloop.terminal import printable_lines
@@ -116,11 +116,7 @@ def _add_run(commands: Any) -> None:
         ),
     )
     run.add_argument("experiment", help=f"experiment file, such as {DEMO}")
-    run.add_argument(
-        "--root",
-        default=default_root(),
-        help="artifact root: folder or gs://bucket/prefix (default: $BOXLOOP_ROOT, else .boxloop)",
-    )
+    add_root(run)
     run.add_argument("--id", help="name of the run; one that is there goes on (default: the time)")
     run.add_argument(
         "--oracle",

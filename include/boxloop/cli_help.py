@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from boxloop.experiment import default_root
+
 WIDTH = 79
 REST = "More"  # the group of commands that no group names
 
@@ -24,6 +26,15 @@ def told(description: str, *examples: str) -> dict[str, Any]:
         "epilog": f"examples:\n{lines}",
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the artifact root."""
+    parser.add_argument(
+        "--root",
+        default=default_root(),
+        help="artifact root: folder or gs://bucket/prefix (default: $BOXLOOP_ROOT, else .boxloop)",
+    )
 
 
 def grouped(commands: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> str:

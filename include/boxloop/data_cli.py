@@ -28,6 +28,11 @@ ORIGIN = "source.json"  # written last: what an import read
 
 def add_commands(commands: Any) -> None:
     """Add the commands to an argparse subparsers object."""
+    for add in (_add_doctor, _add_import, _add_split, _add_data):
+        add(commands)
+
+
+def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser(
         "doctor",
         **told(
@@ -46,6 +51,8 @@ def add_commands(commands: Any) -> None:
     )
     doctor.set_defaults(command=_doctor)
 
+
+def _add_import(commands: Any) -> None:
     importer = commands.add_parser(
         "import",
         **told(
@@ -59,6 +66,8 @@ def add_commands(commands: Any) -> None:
     _add_target(importer, "the tables")
     importer.set_defaults(command=_import)
 
+
+def _add_split(commands: Any) -> None:
     split = commands.add_parser(
         "split",
         **told(
@@ -71,6 +80,8 @@ def add_commands(commands: Any) -> None:
     _add_target(split, "train.csv, validate.csv, pool.csv and test.csv")
     split.set_defaults(command=_split)
 
+
+def _add_data(commands: Any) -> None:
     data = commands.add_parser(
         "data", **told("Show what is in a data set.", "data show photos/", "data show --help")
     )

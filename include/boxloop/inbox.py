@@ -1,4 +1,4 @@
-"""An inbox: what has arrived since the last night, and how much of it may be trusted.
+"""An inbox: what has arrived since the last night; intake_limits.py: how much of it is trusted.
 
 Nobody vouches for what people and machines drop there. Files are listed first, at no cost; what
 has not changed since the last night is not opened at all. What is read is read by the code of an
@@ -32,8 +32,7 @@ BROKEN = frozenset(
     | {"leads_out", "link", "too_large", "too_many_boxes", "unknown_file"}
 )
 """Kinds of findings that a file costs itself by: it cannot be read, or may not be."""
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_MEGABYTE, _GIGABYTE = 10**6, 10**9
+MEGABYTE = 10**6
 
 
 class Item(NamedTuple):
@@ -77,34 +76,6 @@ def listing_digest(stamps: Stamps, settings: Collection[Any]) -> str:
     return digest_of([{name: stamp.text for name, stamp in stamps.items()}, [*settings]])
 
 
-def check_amount(stamps: Stamps, seen: Mapping[str, str], config: IntakeConfig) -> None:
-    """Check how much is new, before any of it is opened.
-
-    Args:
-        stamps: of all files in the inbox.
-        seen: name to the stamp's text of the last night.
-        config: the limits.
-
-    Raises:
-        ValueError: if it is more than a night may take.
-    """
-    new = {name: stamp.size for name, stamp in stamps.items() if seen.get(name) != stamp.text}
-    num_images = sum(
-        name.startswith("images/") or name.lower().endswith(IMAGE_SUFFIXES) for name in new
-    )
-    if num_images > config.max_images:
-        raise ValueError(
-            f"the inbox has {num_images:,} new images, intake.max_images is {config.max_images:,}: "
-            "if they are wanted, raise it for a night; nothing was taken"
-        )
-    gigabytes = sum(new.values()) / _GIGABYTE
-    if gigabytes > config.max_gigabytes:
-        raise ValueError(
-            f"the inbox has {gigabytes:.1f} GB of new files, intake.max_gigabytes is "
-            f"{config.max_gigabytes:g}: if they are wanted, raise it for a night; nothing was taken"
-        )
-
-
 def read_inbox(
     uri: str,
     stamps: Stamps,
@@ -124,102 +95,67 @@ def read_inbox(
     Raises:
         ValueError: if a table of the inbox cannot be read.
     """
-    from boxloop.data.findings import Finding
     from boxloop.data.survey import survey_folder
 
-    limit = config.max_file_megabytes * _MEGABYTE
-    large = {name: stamp.size for name, stamp in stamps.items() if stamp.size > limit}
-    findings = [
-        Finding("too_large", name, f"{size / _MEGABYTE:,.0f} MB, the limit is {limit / 1e6:g}")
-        for name, size in large.items()
-    ]
-    links = _links(uri, stamps)
-    findings += [Finding("link", name, "put the file itself there") for name in links]
-    config_of_inbox = dataclasses.replace(data, uri=uri, previous=None, drawn=None, version=None)
+    findings = [*_too_large(stamps, config), *_links(uri, stamps)]
     try:
         survey = survey_folder(
             uri,
-            config_of_inbox,
+            dataclasses.replace(data, uri=uri, previous=None, drawn=None, version=None),
             findings,
-            leave_out={*large, *links},
+            leave_out={one.path for one in findings},
             max_pixels=config.max_megapixels * 10**6,
         )
     except FileNotFoundError:  # nothing in it that may be opened is an image
         return Reading((), {}, findings, {})
-    uris = {path: f"{survey.folder.uri}/{path}" for path in survey.paths}
-    items = _items(survey)
+    return _choose(survey, findings, config, is_seen)
+
+
+def _choose(
+    survey: Survey, findings: Findings, config: IntakeConfig, is_seen: Callable[[Item], bool]
+) -> Reading:
+    """Return the images that a night may take, with a finding for each of the others."""
+    from boxloop.data.findings import Finding
+
+    items, place = _items(survey), survey.folder.images
     crowded = {item.path for item in items if len(item.boxes) > config.max_boxes_per_image}
     chosen, disagree = _without_copies((i for i in items if i.path not in crowded), is_seen)
-    limit_text = f"the limit is intake.max_boxes_per_image: {config.max_boxes_per_image}"
-    place = survey.folder.images
-    findings += [Finding("too_many_boxes", place + path, limit_text) for path in sorted(crowded)]
+    limit = f"the limit is intake.max_boxes_per_image: {config.max_boxes_per_image}"
+    findings += [Finding("too_many_boxes", place + path, limit) for path in sorted(crowded)]
     reason = "the same picture, with different boxes or labels; keep one file"
     findings += [Finding("disagreeing_copies", place + p, reason) for p in sorted(disagree)]
     digests = {i.path: i.digest for i in items if i.path not in crowded | disagree}
+    uris = {path: f"{survey.folder.uri}/{path}" for path in survey.paths}
     return Reading(tuple(chosen), digests, findings, uris)
 
 
-def _links(uri: str, stamps: Stamps) -> list[str]:
+def _too_large(stamps: Stamps, config: IntakeConfig) -> Findings:
+    from boxloop.data.findings import Finding
+
+    limit = config.max_file_megabytes
+    return [
+        Finding("too_large", name, f"{stamp.size / MEGABYTE:,.0f} MB, the limit is {limit:g}")
+        for name, stamp in stamps.items()
+        if stamp.size > limit * MEGABYTE
+    ]
+
+
+def _links(uri: str, stamps: Stamps) -> Findings:
     """Return the files of a local inbox that are links, wherever they lead."""
     from boxloop import storage
+    from boxloop.data.findings import Finding
 
     if storage.is_remote(uri):
         return []
     out = storage.list_folder(uri).links_out  # listed as such by the survey
-    return [name for name in stamps if name not in out and Path(uri, name).is_symlink()]
+    names = [name for name in stamps if name not in out and Path(uri, name).is_symlink()]
+    return [Finding("link", name, "put the file itself there") for name in names]
 
 
 def broken_files(findings: Iterable[Finding], stamps: Stamps) -> dict[str, str]:
     """Return the files that cannot be taken, whoever they are, with what tells their state."""
     paths = sorted({found.path for found in findings if found.kind in BROKEN})
     return {path: stamps[path].text if path in stamps else "" for path in paths}
-
-
-def check_shares(num_new: int, num_broken: int, num_unknown: int, config: IntakeConfig) -> None:
-    """Check that most of what is new can be used.
-
-    Args:
-        num_new: readable images that are new or have changed.
-        num_broken: new files that cannot be read, or may not be.
-        num_unknown: of the readable ones, those with a class that nobody knows.
-        config: the limits.
-
-    Raises:
-        ValueError: if too much cannot: a night had better not guess what went wrong.
-    """
-    total = num_new + num_broken
-    for count, what, name in (
-        (num_broken, "cannot be read", "max_broken_share"),
-        (num_unknown, "are of classes that the champion does not know", "max_unknown_share"),
-    ):
-        limit = getattr(config, name)
-        if count > max(limit * total, config.tolerated):
-            raise ValueError(
-                f"of {total:,} new files in the inbox {count:,} {what}, more than intake.{name}: "
-                f"{limit:g} allows. Nothing was taken; the doctor's page lists them. Mend or "
-                f"remove them, or raise the limit for a night"
-            )
-
-
-def check_replaced(what: str, names: Collection[str], total: int, config: IntakeConfig) -> None:
-    """Check that most of what people said before stays.
-
-    Args:
-        what: of the images would be replaced, `boxes` or `labels`.
-        names: of the images.
-        total: images of the library that have some.
-        config: the limits.
-
-    Raises:
-        ValueError: if too much would be replaced.
-    """
-    if len(names) > max(config.max_replaced_share * total, config.tolerated):
-        raise ValueError(
-            f"the inbox replaces the {what} of {len(names):,} of the library's {total:,} images "
-            f"that have some, more than intake.max_replaced_share: {config.max_replaced_share:g} "
-            f"allows, among them {', '.join(sorted(names)[:3])}. Nothing was taken. If they are "
-            f"right, raise the limit for a night; else take them out of the inbox"
-        )
 
 
 def _items(survey: Survey) -> list[Item]:

@@ -177,7 +177,8 @@ def undo(night: Night, number: int) -> Value:
 
 def _look(night: Night, records: list[Value], *, always: bool) -> Value:
     """Look into the inbox; return the night's record, which is not written where nothing is new."""
-    from boxloop.inbox import check_amount, listing_digest
+    from boxloop.inbox import listing_digest
+    from boxloop.intake_limits import check_amount
 
     last = records[-1] if records else None
     stamps = storage.list_stamps(night.inbox)

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from boxloop import nightly, steps
-from boxloop.cli_help import told
-from boxloop.experiment import default_root, parse_setting
+from boxloop.cli_help import add_root, told
+from boxloop.experiment import parse_setting
 from boxloop.terminal import printable_lines
 
 CONFIG = "configs/nightly.yaml"
@@ -27,7 +27,11 @@ def add_commands(commands: Any) -> None:
         ),
     )
     own = parser.add_subparsers(required=True, metavar="COMMAND", help="what to do")
+    for add in (_add_run, _add_show, _add_undo):
+        add(own)
 
+
+def _add_run(own: Any) -> None:
     run = own.add_parser(
         "run",
         help="take in, train, compare with the champion; without Airflow",
@@ -44,6 +48,8 @@ def add_commands(commands: Any) -> None:
     )
     run.set_defaults(command=_run)
 
+
+def _add_show(own: Any) -> None:
     show = own.add_parser(
         "show",
         help="what each night took in",
@@ -56,6 +62,8 @@ def add_commands(commands: Any) -> None:
     _add_config(show)
     show.set_defaults(command=_show)
 
+
+def _add_undo(own: Any) -> None:
     undo = own.add_parser(
         "undo",
         help="go back to the library as an earlier night left it",
@@ -74,11 +82,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", nargs="?", default=CONFIG, help=f"settings of the night (default: {CONFIG})"
     )
-    parser.add_argument(
-        "--root",
-        default=default_root(),
-        help="artifact root: folder or gs:// (default: $BOXLOOP_ROOT, else .boxloop)",
-    )
+    add_root(parser)
     parser.add_argument(
         "--set",
         action="append",

@@ -6,23 +6,24 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxloop import storage
 from boxloop.data.dataset import Dataset
 from boxloop.data.doctor import Diagnosis, by_kind
 from boxloop.data.findings import Finding, Findings
 from boxloop.inbox import (
+    BROKEN,
     Item,
     Reading,
     Stamps,
     broken_files,
-    check_replaced,
-    check_shares,
     digest_of,
     read_inbox,
 )
 from boxloop.intake import UNKNOWN, Sorted, sort_items
+from boxloop.intake_limits import check_replaced, check_shares
+from boxloop.nightly_settings import IntakeConfig
 from boxloop.report.data_page import build_doctor_page
 
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ class Found:
     kind and reason of everything in the inbox that is not used."""
 
 
+class New(NamedTuple):
+    """What earlier nights have not seen, or not as it is now."""
+
+    digests: dict[str, str]
+    """Path to what tells an item from itself of another night, of all items that can be read."""
+    broken: dict[str, str]
+    """The same of all files that cannot."""
+    paths: set[str]
+    """Of the items that are new."""
+    refused: Findings
+    """Those of them that are not taken."""
+    lost: list[str]
+    """Files that are new and cannot be read."""
+
+
 def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Stamps) -> Found:
     """Read a night's inbox, write the doctor's page, and sort what is new.
 
@@ -60,46 +76,33 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
         ValueError: if too much of what is new cannot be used, or replaces what people said
             before; the page is written all the same.
     """
-    config = night.config.intake
     known, undone = seen.get("items", {}), {*seen.get("undone", ())}
 
     def is_seen(item: Item) -> bool:
         return known.get(item.path) == item.digest or item.digest in undone
 
-    reading = read_inbox(night.inbox, stamps, config, night.experiment.data, is_seen)
+    experiment, config = night.experiment, night.config.intake
+    reading = read_inbox(night.inbox, stamps, config, experiment.data, is_seen)
     found = sort_items(
         reading.items,
         dataset,
         config.new_classes,
-        look_alike=night.experiment.data.near_duplicates,
-        needs_labels=not night.experiment.oracle.asks_people,
+        look_alike=experiment.data.near_duplicates,
+        needs_labels=not experiment.oracle.asks_people,
     )
-    key, items = digest_of(asdict(config))[:16], dict(reading.digests)
-    old = {path for path, digest in items.items() if digest in undone}
-    items |= {one.path: f"{items[one.path]} {key}" for one in found.refused}
-    broken = broken_files(reading.findings, stamps)
-    chosen = {item.path for item in reading.items} - old
-    new = {path for path in chosen if known.get(path) != items[path]}
-    lost = [path for path, stamp in broken.items() if known.get(path) != stamp]
     doctor_uri = _write_page(night, reading, found)
-    refused = [one for one in found.refused if one.path in new]
-    num_unknown = sum(one.kind in UNKNOWN for one in refused)
-    check_shares(len(new), len(lost), num_unknown, config)
-    taken = [item for item in found.taken if item.path in new]
-    boxed, labelled = (
-        dataset.boxes["image_id"].nunique(),
-        int(dataset.images["image_label"].count()),
-    )
-    check_replaced("boxes", found.other_boxes & new, boxed, config)
-    check_replaced("labels", found.other_label & new, labelled, config)
+    broken = broken_files(reading.findings, stamps)
+    new = _find_new(reading, found, known, undone, broken, config)
+    _check_limits(new, found, dataset, config)
+    taken = [item for item in found.taken if item.path in new.paths]
     return Found(
         taken=taken,
-        num_refused=len(refused) + len(lost),
-        text=_text(night, taken, refused, lost),
+        num_refused=len(new.refused) + len(new.lost),
+        text=_text(night, taken, new.refused, new.lost),
         doctor_uri=doctor_uri,
         report={
             "files": seen.get("files", {}) | {name: s.text for name, s in stamps.items()},
-            "items": known | items | broken,
+            "items": known | new.digests | new.broken,
             "undone": sorted(undone),
             "taken": [item.path for item in taken],
             "refused": [one._asdict() for one in _all_refused(reading, found)],
@@ -107,9 +110,39 @@ def examine(night: Night, dataset: Dataset, seen: Mapping[str, Any], stamps: Sta
     )
 
 
-def _all_refused(reading: Reading, found: Sorted) -> Findings:
-    from boxloop.inbox import BROKEN
+def _find_new(
+    reading: Reading,
+    found: Sorted,
+    known: Mapping[str, str],
+    undone: set[str],
+    broken: dict[str, str],
+    config: IntakeConfig,
+) -> New:
+    """Tell what is new from what earlier nights have seen, and from what was undone.
 
+    What is refused is new again where the limits have changed: it may be taken by then.
+    """
+    digests = dict(reading.digests)
+    old = {path for path, digest in digests.items() if digest in undone}
+    key = digest_of(asdict(config))[:16]
+    digests |= {one.path: f"{digests[one.path]} {key}" for one in found.refused}
+    chosen = {item.path for item in reading.items} - old
+    paths = {path for path in chosen if known.get(path) != digests[path]}
+    refused = [one for one in found.refused if one.path in paths]
+    lost = [path for path, stamp in broken.items() if known.get(path) != stamp]
+    return New(digests, broken, paths, refused, lost)
+
+
+def _check_limits(new: New, found: Sorted, dataset: Dataset, config: IntakeConfig) -> None:
+    num_unknown = sum(one.kind in UNKNOWN for one in new.refused)
+    check_shares(len(new.paths), len(new.lost), num_unknown, config)
+    num_boxed = dataset.boxes["image_id"].nunique()
+    check_replaced("boxes", found.other_boxes & new.paths, num_boxed, config)
+    num_labelled = int(dataset.images["image_label"].count())
+    check_replaced("labels", found.other_label & new.paths, num_labelled, config)
+
+
+def _all_refused(reading: Reading, found: Sorted) -> Findings:
     broken = [one for one in reading.findings if one.kind in BROKEN]
     return sorted({*broken, *found.refused})
 

@@ -35,7 +35,11 @@ def add_commands(commands: Any) -> None:
         ),
     )
     actions = review.add_subparsers(required=True, metavar="COMMAND", help="what to do")
+    for add in (_add_status, _add_export, _add_import):
+        add(actions)
 
+
+def _add_status(actions: Any) -> None:
     status = actions.add_parser(
         "status",
         help="how far people are, round by round",
@@ -48,6 +52,8 @@ def add_commands(commands: Any) -> None:
     status.add_argument("run", help="the run's folder, or gs://")
     status.set_defaults(command=_status)
 
+
+def _add_export(actions: Any) -> None:
     export = actions.add_parser(
         "export",
         help="write what is not decided yet as a folder for a labelling tool",
@@ -73,6 +79,8 @@ def add_commands(commands: Any) -> None:
     )
     export.set_defaults(command=_export)
 
+
+def _add_import(actions: Any) -> None:
     importer = actions.add_parser(
         "import",
         help="record what was changed in an exported folder",

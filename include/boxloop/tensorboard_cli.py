@@ -9,8 +9,7 @@ from typing import Any
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.cli_help import told
-from boxloop.experiment import default_root
+from boxloop.cli_help import add_root, told
 
 HOST, PORT = "127.0.0.1", 6006
 URL = f"http://{HOST}:{PORT}"
@@ -29,11 +28,7 @@ def add_commands(commands: Any) -> None:
         ),
     )
     parser.add_argument("run", nargs="?", help="a run's folder, or gs:// (default: all runs)")
-    parser.add_argument(
-        "--root",
-        default=default_root(),
-        help="artifact root: folder or gs:// (default: $BOXLOOP_ROOT, else .boxloop)",
-    )
+    add_root(parser)
     parser.add_argument(
         "--host",
         default=HOST,
