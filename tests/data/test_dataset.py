@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -9,9 +7,7 @@ from boxloop.data.dataset import (
     Dataset,
     build_table,
     from_parquet,
-    read_dataset,
     to_parquet,
-    write_dataset,
 )
 
 
@@ -51,17 +47,6 @@ def test_tables_have_the_columns_and_types_of_the_data_model(rows: list[dict[str
     assert {name: str(kind) for name, kind in built.dtypes.items()} == BOX_COLUMNS
     assert built["score"].isna().all()
     assert not built["difficult"].any()
-
-
-def test_boxes_of_a_version_without_difficult_ones_are_not_difficult(
-    dataset: Dataset, tmp_path: Path
-) -> None:
-    old = dataset.boxes.drop(columns="difficult")
-    write_dataset(str(tmp_path), Dataset(dataset.images, old))
-    read = read_dataset(str(tmp_path))
-    pd.testing.assert_frame_equal(read.boxes, dataset.boxes)
-    merged = read.next_version(read.boxes[:0], read.boxes[:0], read.refused)
-    assert {name: str(kind) for name, kind in merged.boxes.dtypes.items()} == BOX_COLUMNS
 
 
 def test_parquet_comes_back_as_it_was_and_is_the_same_bytes_each_time(dataset: Dataset) -> None:

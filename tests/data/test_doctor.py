@@ -128,6 +128,7 @@ CASES: dict[str, tuple[Callable[[Data], None], str, str]] = {
     "bad_number": (corners("one", 5, 9, 20), f"{XML}: object 2", "<xmin> 'one' is not a number"),
     "not_a_box": (polygon, "annotations/cvat.xml: image 1: object 1", "a polygon is not read"),
     "no_name": (replaced("<name>ace</name>", ""), f"{XML}: object 1", "<name> is missing or empty"),
+    "odd_name": (replaced("<name>ace</name>", "<name>a&#10;e</name>"), XML, "'a\\ne'"),
     "similar_names": (
         replaced("<name>ace</name>", "<name>Ace </name>"),
         "all files",

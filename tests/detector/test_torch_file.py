@@ -31,6 +31,36 @@ def test_a_file_that_asks_for_code_is_refused() -> None:
         read_torch_tensors(data)
 
 
+def test_nothing_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading instructions is no unpickling: with `pickle` gone, it works as before."""
+    data = torch_file({"a": np.arange(3.0)})
+    for name in ("loads", "load", "Unpickler"):
+        monkeypatch.delattr(f"pickle.{name}")
+    assert read_torch_tensors(data)["a"].tolist() == [0, 1, 2]
+
+
+def test_many_views_of_few_numbers_do_not_fill_the_memory() -> None:
+    described = {f"t{number}": Tensor("s", (4,), (1,)) for number in range(20)}
+    with pytest.raises(ValueError, match="80 numbers, far more than the file holds"):
+        read_torch_tensors(write_torch_file(described, {"s": np.arange(4.0)}))
+
+
+@pytest.mark.parametrize(
+    ("pickled", "problem"),
+    [
+        pytest.param(b"cos\nsystem\n(S'true'\ntR.", "os.system has no place", id="a call"),
+        pytest.param(b"(ios\nsystem\n.", "instruction INST has no place", id="an instance"),
+        pytest.param(b"\x82\x01.", "instruction EXT1 has no place", id="an extension"),
+        pytest.param(b"ccollections\nOrderedDict\n).", "EMPTY_TUPLE|is no legacy", id="a name"),
+        pytest.param(b"N" * 5 + b"\x87\x87\x87.", "takes more than", id="an empty stack"),
+    ],
+)
+def test_other_instructions_are_refused(pickled: bytes, problem: str) -> None:
+    headers = b"K\x01.K\x02.K\x03."
+    with pytest.raises(ValueError, match=problem):
+        read_torch_tensors(headers + pickled + b"].")
+
+
 @pytest.mark.parametrize(
     "tensor",
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,8 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boxloop import storage
+from boxloop import moved, storage
 from boxloop.data.formats.annotation import Annotation, Box
+from boxloop.data.schema import fill_missing as fill_missing
+from boxloop.data.schema import from_parquet as from_parquet
+from boxloop.data.schema import read_as
+from boxloop.data.schema import to_parquet as to_parquet
 
 IMAGE_COLUMNS = {
     "image_id": "string",  # path below the data folder, without images/
@@ -189,25 +192,20 @@ def read_dataset(folder_uri: str) -> Dataset:
 
     Raises:
         FileNotFoundError: if there is none.
+        ValueError: if it was written by a newer Boxloop.
     """
-    images, boxes = (
-        from_parquet(storage.read_bytes(f"{folder_uri}/{name}.parquet"))
-        for name in ("images", "boxes")
-    )
-    images, boxes = fill_missing(images, IMAGE_COLUMNS), fill_missing(boxes, BOX_COLUMNS)
-    if not storage.exists(refused := f"{folder_uri}/refused.parquet"):
+    images, boxes = (_read_table(folder_uri, kind) for kind in ("images", "boxes"))
+    if moved.rules(folder_uri):
+        now = [moved.here(uri, folder_uri) for uri in images["uri"]]
+        images = images.assign(uri=pd.Series(now, index=images.index, dtype="string"))
+    if not storage.exists(f"{folder_uri}/refused.parquet"):
         return Dataset(images, boxes)
-    return Dataset(images, boxes, from_parquet(storage.read_bytes(refused)))
+    return Dataset(images, boxes, _read_table(folder_uri, "refused"))
 
 
-def fill_missing(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """Return a table with columns that versions before them do not have: False, else null."""
-    absent = {
-        name: pd.Series(False if kind == "bool" else None, index=table.index, dtype=kind)
-        for name, kind in columns.items()
-        if name not in table
-    }
-    return table.assign(**absent)[list(columns)] if absent else table
+def _read_table(folder_uri: str, kind: str) -> pd.DataFrame:
+    uri = f"{folder_uri}/{kind}.parquet"
+    return read_as(storage.read_bytes(uri), kind, uri)
 
 
 def write_dataset(folder_uri: str, dataset: Dataset) -> None:
@@ -216,15 +214,3 @@ def write_dataset(folder_uri: str, dataset: Dataset) -> None:
         storage.write_bytes(f"{folder_uri}/refused.parquet", to_parquet(dataset.refused))
     storage.write_bytes(f"{folder_uri}/images.parquet", to_parquet(dataset.images))
     storage.write_bytes(f"{folder_uri}/boxes.parquet", to_parquet(dataset.boxes))
-
-
-def to_parquet(table: pd.DataFrame) -> bytes:
-    """Return a table as Parquet; the same table always gives the same bytes."""
-    buffer = io.BytesIO()
-    table.reset_index(drop=True).to_parquet(buffer, index=False, compression="zstd")
-    return buffer.getvalue()
-
-
-def from_parquet(data: bytes) -> pd.DataFrame:
-    """Return the table in Parquet bytes."""
-    return pd.read_parquet(io.BytesIO(data))

@@ -95,7 +95,8 @@ def _plan(seed: int, sizes: dict[str, int]) -> list[tuple[str, str]]:
 
 
 def _clear(folder: Path) -> None:
-    (folder / "demo.json").unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "demo.json").write_text("{}\n")  # ours, and not whole: another attempt draws anew
     for name in ("images", "annotations", "truth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for path in sorted((folder / name).glob("scene_*")):

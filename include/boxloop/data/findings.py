@@ -55,6 +55,11 @@ KINDS: Mapping[str, Kind] = {
     "bad_number": Kind(DROPPED, "A coordinate is missing or no number", "the box is dropped"),
     "not_a_box": Kind(DROPPED, "Shape that is no upright box", "it is not used"),
     "no_name": Kind(DROPPED, "Box without a class name", "the box is dropped"),
+    "odd_name": Kind(
+        DROPPED,
+        "Class name with control characters, or of over 200 characters",
+        "its boxes are dropped, and it labels no image",
+    ),
     "similar_names": Kind(
         NOTE,
         "Class names that differ in case or spaces only",
@@ -84,7 +89,11 @@ KINDS: Mapping[str, Kind] = {
         "Folder that is not read",
         "data.annotations may name one with boxes; images belong below images/",
     ),
-    "bad_name": Kind(SET_ASIDE, "File name that is not UTF-8", "the file is not used; rename it"),
+    "bad_name": Kind(
+        SET_ASIDE,
+        "File name that is not UTF-8, or has control characters",
+        "the file is not used; rename it",
+    ),
     "bad_row": Kind(SET_ASIDE, "Row of a table that cannot be used", "the row is skipped"),
     # images
     "leads_out": Kind(SET_ASIDE, "Link or path that leads out of the folder", "it is not followed"),

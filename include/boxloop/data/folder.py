@@ -18,10 +18,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from boxloop import storage
+from boxloop.borders import has_control, leads_out
 from boxloop.data.findings import Finding, Findings
 from boxloop.data.matching import name_of, parent
 from boxloop.data.splits import SPLITS
 from boxloop.settings import DataConfig
+from boxloop.terminal import printable
 
 LABELS, GROUPS = "image_labels.csv", "groups.csv"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -101,15 +103,15 @@ def _list_names(uri: str, findings: Findings) -> list[str]:
     findings += [Finding("leads_out", _shown(name), reason) for name in sorted(listing.links_out)]
     reason = "its files may not be listed: give leave to read it"
     findings += [Finding("unread_folder", _shown(name), reason) for name in sorted(listing.locked)]
-    odd = [name for name in listing.files if _shown(name) != name]
-    reason = "its name is not UTF-8; rename it"
-    findings += [Finding("bad_name", _shown(name), reason) for name in odd]
+    odd = {name for name in listing.files if has_control(name) or leads_out(name)}
+    reason = "its name has control characters, dots for folders, or is not UTF-8; rename it"
+    findings += [Finding("bad_name", _shown(name), reason) for name in sorted(odd)]
     return [name for name in listing.files if name not in listing.links_out and name not in odd]
 
 
 def _shown(name: str) -> str:
-    """Return a name with bytes that are no UTF-8 written out."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    """Return a name with bytes that are no UTF-8, and control characters, written out."""
+    return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
 def _sort_files(uri: str, names: list[str], config: DataConfig, findings: Findings) -> Folder:

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from boxloop import storage
+from boxloop.borders import is_class_name
 from boxloop.data.annotations import Found, read_annotations
 from boxloop.data.cleaning import clean_boxes
 from boxloop.data.findings import Finding, Findings
@@ -79,6 +80,7 @@ def survey_folder(
         readings = _read_all(folder, annotations, truth, config, max_pixels)
     usable = {r.image_id: r for r in readings if r.facts}
     labels = {name: _label(folder, annotations.get(name), name, config) for name in usable}
+    _drop_odd_labels(folder, labels, findings)
     survey = Survey(
         folder=folder,
         paths=paths,
@@ -120,7 +122,7 @@ def _read(
     """Read an image and clean its boxes; the image's bytes are gone when this returns."""
     path = f"{folder.images}{image_id}"
     try:
-        data = storage.read_bytes(f"{folder.uri}/{path}")
+        data = storage.read_again(f"{folder.uri}/{path}")
         facts = read_facts(data, hash_pixels=config.near_duplicates, max_pixels=max_pixels)
     except (ValueError, PermissionError, FileNotFoundError) as error:  # gone since it was listed
         return _Reading(image_id, None, [], [], [Finding("broken_image", path, str(error))])
@@ -145,6 +147,9 @@ def _clean(found: Found, facts: ImageFacts, config: DataConfig, findings: Findin
     findings += found.annotation.findings
     boxes, dirt = clean_boxes(found.annotation, facts, found.place, min_box=config.min_box)
     findings += dirt
+    if odd := [n for n in sorted({box.class_name for box in boxes}) if not is_class_name(n)]:
+        boxes = [box for box in boxes if box.class_name not in odd]
+        findings += [Finding("odd_name", found.place, f"{name!r:.60}") for name in odd]
     rename = config.rename
     return (
         [b._replace(class_name=rename.get(b.class_name, b.class_name)) for b in boxes]
@@ -160,6 +165,14 @@ def _label(folder: Folder, found: Found | None, image_id: str, config: DataConfi
         stated = found.annotation.image_label if found and found.annotation else None
         label = stated or label_of_folder(image_id)
     return None if label is None else config.rename.get(label, label)
+
+
+def _drop_odd_labels(folder: Folder, labels: dict[str, str | None], findings: Findings) -> None:
+    for image_id, label in labels.items():
+        if label is not None and not is_class_name(label):
+            path = f"{folder.images}{image_id}"
+            findings.append(Finding("odd_name", path, f"its label is {label!r:.60}"))
+            labels[image_id] = None
 
 
 def _label_findings(survey: Survey) -> Iterable[Finding]:
