@@ -4,9 +4,6 @@ import pytest
 
 from boxloop import storage
 
-# google-cloud-storage asks for a package that only its gRPC transport needs
-pytestmark = pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")
-
 
 @pytest.fixture(params=["local", "gs"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -116,6 +113,12 @@ def test_placeholder_of_a_console_folder_is_no_file(bucket: str, tmp_path: Path)
     assert storage.list_files(f"{bucket}/console") == [f"{bucket}/console/sub/a.txt"]
     storage.download_folder(f"{bucket}/console", tmp_path)
     assert (tmp_path / "sub" / "a.txt").read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("uri", ["https://user:pass@host/x", "s3://bucket/x", "file:///x"])
+def test_an_address_of_another_kind_is_refused_before_anything_is_written(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"^(https|s3|file)://\.\.\. is no place of files"):
+        storage.absolute(uri)
 
 
 def test_name_inside_a_folder_is_joined() -> None:

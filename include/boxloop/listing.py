@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,32 @@ def stamp_local(path: str) -> dict[str, Stamp]:
             text = f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
             stamps[name] = Stamp(found.st_size, text)
     return stamps
+
+
+def list_leftovers(path: str, *, older_than: float) -> dict[str, int]:
+    """Return the files that writers who were killed have left below a local folder, with sizes.
+
+    Args:
+        path: of the folder; links are not followed.
+        older_than: seconds since the last change, so that nobody writes it any more.
+    """
+    found, before = {}, time.time() - older_than
+    for folder, _, names in os.walk(path):
+        for name in names:
+            if name.startswith(".") and not name.endswith(".lock"):
+                file = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    stat = file.lstat()
+                    if stat.st_mtime < before:
+                        found[file.relative_to(path).as_posix()] = stat.st_size
+    return dict(sorted(found.items()))
+
+
+def delete_empty(path: str) -> None:
+    """Delete the folders below a local one, and itself, that hold nothing; follow no link."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):  # it holds something
+            Path(folder).rmdir()
 
 
 def _walk(folder: str, locked: set[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:

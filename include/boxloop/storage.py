@@ -3,47 +3,47 @@
 A URI is a local path or `gs://bucket/key`. Objects appear whole or not at all: locally by rename,
 on GCS by its own guarantee. There is no rename of folders on object stores, so what consists of
 several objects is written data first, one small manifest last, and readers trust manifests only.
+
+What is done on a disk is in local_files.py, listing.py and folder_move.py, what is done in a bucket
+in gcs/, between both in local_copies.py; nobody else imports those.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import io
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-from boxloop.bucket_swap import swap_blob
-from boxloop.folder_move import move_blobs, move_local
-from boxloop.listing import Listing, Stamp, is_hidden, list_local, stamp_local
+from boxloop import digests
+from boxloop import local_files as files
+from boxloop.folder_move import move_local
+from boxloop.gcs import cache, client, folders, objects
+from boxloop.gcs.client import key_environment as key_environment
+from boxloop.gcs.client import use_key as use_key
+from boxloop.listing import (
+    Listing,
+    Stamp,
+    delete_empty,
+    is_hidden,
+    list_leftovers,
+    list_local,
+    stamp_local,
+)
+from boxloop.local_copies import download_file as download_file
+from boxloop.local_copies import download_folder as download_folder
+from boxloop.local_copies import local_files as local_files
+from boxloop.local_copies import local_folder as local_folder
+from boxloop.local_copies import upload_folder as upload_folder
+from boxloop.local_copies import working_folder as working_folder
+from boxloop.ordered import map_files as map_files
 from boxloop.ordered import map_ordered
-
-if TYPE_CHECKING:
-    from google.cloud.storage import Bucket, Client
-
-
-T = TypeVar("T")
-
-_PIECE = 2**16  # bytes; Linux takes one write of megabytes several times as slowly
-_CHUNK = 32  # names handed to a thread at once
-
-
-def is_remote(uri: str) -> bool:
-    """Whether a URI is on Google Cloud Storage."""
-    return uri.startswith("gs://")
-
-
-def absolute(uri: str) -> str:
-    """Return a URI that means the same from any working directory, without a slash at its end."""
-    return uri.rstrip("/") if is_remote(uri) else str(Path(uri).resolve())
+from boxloop.uris import absolute as absolute
+from boxloop.uris import is_remote as is_remote
+from boxloop.uris import safe_join as safe_join
 
 
 def read_bytes(uri: str) -> bytes:
@@ -52,17 +52,18 @@ def read_bytes(uri: str) -> bytes:
     Raises:
         FileNotFoundError: if there is none.
     """
-    if not is_remote(uri):
-        with open(uri, "rb", buffering=0) as file:  # small files: half the time of a Path's
-            return file.read()
-    from google.api_core.exceptions import NotFound
+    return objects.read(uri) if is_remote(uri) else files.read(uri)
 
-    bucket, key = _bucket(uri)
-    try:
-        data: bytes = bucket.blob(key).download_as_bytes(checksum="crc32c")
-        return data
-    except NotFound as error:
-        raise FileNotFoundError(f"{uri} does not exist") from error
+
+def read_again(uri: str) -> bytes:
+    """Return the content of an object that is read in many rounds, such as an image.
+
+    Of gs:// it is kept on this machine, and fetched only if the bucket has another by now.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    return cache.read(uri) if is_remote(uri) else files.read(uri)
 
 
 def read_start(uri: str, num_bytes: int) -> bytes:
@@ -71,40 +72,32 @@ def read_start(uri: str, num_bytes: int) -> bytes:
     Raises:
         FileNotFoundError: if there is none.
     """
-    if not is_remote(uri):
-        with open(uri, "rb", buffering=0) as file:
-            return file.read(num_bytes)
-    from google.api_core.exceptions import NotFound
-
-    bucket, key = _bucket(uri)
-    blob = bucket.get_blob(key)
-    try:
-        if blob is None or not blob.size:
-            return read_bytes(uri)
-        data: bytes = blob.download_as_bytes(end=num_bytes - 1, checksum=None)
-        return data
-    except NotFound as error:
-        raise FileNotFoundError(f"{uri} does not exist") from error
+    return objects.read_start(uri, num_bytes) if is_remote(uri) else files.read(uri, num_bytes)
 
 
 def write_bytes(uri: str, data: bytes) -> None:
     """Write an object whole; one that is there is replaced."""
+    digests.note(uri, data)
     if is_remote(uri):
-        bucket, key = _bucket(uri)
-        bucket.blob(key).upload_from_string(data, checksum="crc32c")
-        return
-    path = Path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        written = Path(file.name)
-        try:
-            shutil.copyfileobj(io.BytesIO(data), file, _PIECE)
-            file.flush()
-            written.chmod(0o644)
-            written.replace(path)
-        except BaseException:
-            written.unlink(missing_ok=True)
-            raise
+        objects.write(uri, data)
+    else:
+        files.write(Path(uri), data)
+
+
+def write_once(uri: str, data: bytes) -> None:
+    """Write an object that is never replaced; the same content may be written again.
+
+    Raises:
+        FileExistsError: if there is one with another content.
+    """
+    if is_remote(uri):
+        is_ours = objects.write_new(uri, data)
+    elif is_ours := not exists(uri):
+        files.write(Path(uri), data)
+    if is_ours:
+        digests.note(uri, data)
+    elif read_bytes(uri) != data:
+        raise FileExistsError(f"{uri} is there already, with another content; it is never replaced")
 
 
 def swap_bytes(uri: str, expected: bytes | None, data: bytes | None) -> bool:
@@ -119,40 +112,35 @@ def swap_bytes(uri: str, expected: bytes | None, data: bytes | None) -> bool:
         data: its new content, never that of an earlier time; None: delete it.
     """
     if is_remote(uri):
-        return swap_blob(*_bucket(uri), expected, data)
-    path = Path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (path.read_bytes() if path.exists() else None) != expected:
-            return False
-        if data is None:
-            path.unlink(missing_ok=True)
-        else:
-            write_bytes(uri, data)
-        return True
+        is_swapped = objects.swap(uri, expected, data)
+    else:
+        is_swapped = files.swap(Path(uri), expected, data)
+    if is_swapped:
+        digests.note(uri, data)
+    return is_swapped
 
 
 def delete(uri: str) -> None:
     """Delete an object; that there is none is no error."""
-    if not is_remote(uri):
+    digests.note(uri, None)
+    if is_remote(uri):
+        objects.delete(uri)
+    else:
         Path(uri).unlink(missing_ok=True)
-        return
-    from google.api_core.exceptions import NotFound
-
-    bucket, key = _bucket(uri)
-    with contextlib.suppress(NotFound):
-        bucket.blob(key).delete()
 
 
 def delete_folder(uri: str) -> None:
     """Delete all objects below a folder."""
     if is_remote(uri):
-        bucket, prefix = _bucket(uri.rstrip("/") + "/")
-        for blob in bucket.list_blobs(prefix=prefix):
-            delete(f"gs://{bucket.name}/{blob.name}")
+        folders.delete_folder(uri)
     elif Path(uri).exists():
         shutil.rmtree(uri)
+
+
+def delete_empty_folders(folder_uri: str) -> None:
+    """Delete the folders in which nothing is left, from a local one down; gs:// has none."""
+    if not is_remote(folder_uri):
+        delete_empty(folder_uri)
 
 
 def move_folder(uri: str, target_uri: str, *, first: Sequence[str] = ()) -> None:
@@ -168,8 +156,7 @@ def move_folder(uri: str, target_uri: str, *, first: Sequence[str] = ()) -> None
             this order: what tells readers that the others are there.
     """
     if is_remote(uri):
-        bucket, prefix = _bucket(uri.rstrip("/") + "/")
-        move_blobs(bucket, prefix, _bucket(target_uri.rstrip("/") + "/")[1], first)
+        folders.move_folder(uri, target_uri, first)
     elif Path(uri).exists():
         move_local(Path(uri), Path(target_uri))
 
@@ -186,15 +173,15 @@ def write_json(uri: str, value: Any) -> None:
 
 def exists(uri: str) -> bool:
     """Whether there is an object at this URI."""
-    if not is_remote(uri):
-        return Path(uri).is_file()
-    bucket, key = _bucket(uri)
-    return bool(bucket.blob(key).exists())
+    return objects.exists(uri) if is_remote(uri) else Path(uri).is_file()
 
 
 def digest(uri: str) -> str:
     """Return the sha256 of an object's content, as hexadecimal digits."""
-    return hashlib.sha256(read_bytes(uri)).hexdigest()
+    if is_remote(uri):
+        return objects.digest(uri)
+    with open(uri, "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_files(folder_uri: str) -> list[str]:
@@ -205,11 +192,10 @@ def list_files(folder_uri: str) -> list[str]:
 
 def list_folder(folder_uri: str) -> Listing:
     """Return what lies below a folder; folders behind links are not followed."""
-    if is_remote(folder_uri):
-        bucket, key = _bucket(folder_uri.rstrip("/") + "/")
-        names = _blob_names(bucket, key)
-        return Listing(sorted(name for name in names if not is_hidden(name)), set(), set())
-    return list_local(folder_uri)
+    if not is_remote(folder_uri):
+        return list_local(folder_uri)
+    names = [name for name in folders.blobs_below(folder_uri) if not is_hidden(name)]
+    return Listing(names, set(), set())
 
 
 def list_stamps(folder_uri: str) -> dict[str, Stamp]:
@@ -219,77 +205,32 @@ def list_stamps(folder_uri: str) -> dict[str, Stamp]:
     """
     if not is_remote(folder_uri):
         return stamp_local(folder_uri)
-    bucket, prefix = _bucket(folder_uri.rstrip("/") + "/")
-    blobs = {blob.name.removeprefix(prefix): blob for blob in bucket.list_blobs(prefix=prefix)}
     return {
         name: Stamp(int(blob.size or 0), f"{blob.size}-{blob.generation}-{blob.crc32c}")
-        for name, blob in sorted(blobs.items())
-        if not name.endswith("/") and not is_hidden(name)
+        for name, blob in folders.blobs_below(folder_uri).items()
+        if not is_hidden(name)
     }
 
 
-@contextlib.contextmanager
-def local_folder(uri: str) -> Iterator[Path]:
-    """Give a folder's content as local files, for libraries that know nothing of gs://.
+def leftovers(folder_uri: str, *, older_than: float) -> dict[str, int]:
+    """Return the hidden files that killed writers have left below a folder, with sizes.
 
-    A local folder is given as it is. Reading only: see `upload_folder` for the other way.
-    """
-    if not is_remote(uri):
-        yield Path(uri)
-        return
-    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
-        download_folder(uri, Path(folder))
-        yield Path(folder)
-
-
-@contextlib.contextmanager
-def local_files(uris: Sequence[str]) -> Iterator[list[Path]]:
-    """Give objects as local files, in order; local ones are given as they are. Reading only."""
-    with tempfile.TemporaryDirectory(prefix="boxloop-") as folder:
-        paths = [Path(uri) for uri in uris]
-        for index, uri in enumerate(uris):
-            if is_remote(uri):
-                paths[index] = Path(folder) / f"{index:05d}-{paths[index].name}"
-                paths[index].write_bytes(read_bytes(uri))
-        yield paths
-
-
-@contextlib.contextmanager
-def working_folder(uri: str) -> Iterator[Path]:
-    """Give a local folder to fill for a URI, holding what is there already.
-
-    For a local URI it is the folder itself. For gs:// it is a copy, and what was added reaches
-    the bucket by `upload_folder` only.
-    """
-    if not is_remote(uri):
-        Path(uri).mkdir(parents=True, exist_ok=True)
-    with local_folder(uri) as folder:
-        yield folder
-
-
-def map_files(work: Callable[[str], T], names: Sequence[str], *, threads: int) -> Iterator[T]:
-    """Give what `work` makes of each name, in order, by threads that take a few names at a time.
+    There are none on gs://, where nothing is there before it is whole.
 
     Args:
-        work: reads a small file and returns what is to be known of it.
-        names: of the files.
-        threads: more than 1 where most of the work is waiting, or lets go of Python's lock; local
-            files take less time to read than threads take to pass that lock around.
+        folder_uri: where to look.
+        older_than: seconds since the last change.
     """
-    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
-    with ThreadPoolExecutor(threads) as pool:
-        yield from chain.from_iterable(
-            pool.map(lambda chunk: [work(name) for name in chunk], chunks)
-        )
+    return {} if is_remote(folder_uri) else list_leftovers(folder_uri, older_than=older_than)
 
 
 def readers(uri: str) -> int:
     """Return how many threads read small files from there at once with profit."""
-    return 16 if is_remote(uri) else 1
+    return client.THREADS if is_remote(uri) else 1
 
 
 def read_ahead(uris: Iterable[str], *, limit: int = 64) -> Iterator[bytes]:
-    """Read objects in order; of remote ones several at a time, `limit` in memory at the most."""
+    """Read images in order; of remote ones several at a time, `limit` in memory at the most."""
     stream = iter(uris)
     first = next(stream, None)
     if first is None:
@@ -298,99 +239,4 @@ def read_ahead(uris: Iterable[str], *, limit: int = 64) -> Iterator[bytes]:
     if not is_remote(first):
         yield from map(read_bytes, stream)
         return
-    yield from map_ordered(read_bytes, stream, threads=readers(first), limit=limit)
-
-
-def download_folder(uri: str, folder: Path) -> None:
-    """Copy everything below a gs:// folder into a local one, in parallel."""
-    from google.cloud.storage import transfer_manager
-
-    bucket, prefix = _bucket(uri.rstrip("/") + "/")
-    names = _blob_names(bucket, prefix)
-    for name in names:
-        Path(safe_join(str(folder), name)).parent.mkdir(parents=True, exist_ok=True)
-    transfer_manager.download_many_to_path(
-        bucket,
-        names,
-        destination_directory=str(folder),
-        blob_name_prefix=prefix,
-        worker_type=transfer_manager.THREAD,
-        raise_exception=True,
-    )
-
-
-def download_file(uri: str, path: Path) -> None:
-    """Copy a gs:// object of any size into a local file.
-
-    Raises:
-        FileNotFoundError: if there is none.
-    """
-    from google.api_core.exceptions import NotFound
-
-    bucket, key = _bucket(uri)
-    try:
-        bucket.blob(key).download_to_filename(str(path), checksum="crc32c")
-    except NotFound as error:
-        raise FileNotFoundError(f"{uri} does not exist") from error
-
-
-def upload_folder(folder: Path, uri: str, *, last: str | None = None) -> None:
-    """Copy a local folder to a URI, local or gs://; does nothing where both are the same.
-
-    Args:
-        folder: where the files are.
-        uri: where they go.
-        last: name of the file, in whatever sub-folder, that tells readers of gs:// that the others
-            are there.
-    """
-    if is_remote(uri):
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        for is_last in (False, True):
-            names = [str(p.relative_to(folder)) for p in paths if (p.name == last) is is_last]
-            _upload_to_bucket(folder, uri, names)
-    elif folder.resolve() != Path(uri).resolve():
-        shutil.copytree(folder, uri, dirs_exist_ok=True)
-
-
-def safe_join(folder_uri: str, name: str) -> str:
-    """Return the URI of a file named by somebody else's data, inside a folder of ours.
-
-    Raises:
-        ValueError: if the name leads out of the folder.
-    """
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0]:
-        raise ValueError(f"{name!r} leads out of {folder_uri}")
-    return f"{folder_uri.rstrip('/')}/{'/'.join(parts)}"
-
-
-def _upload_to_bucket(folder: Path, uri: str, names: list[str]) -> None:
-    from google.cloud.storage import transfer_manager
-
-    bucket, key = _bucket(uri.rstrip("/") + "/")
-    transfer_manager.upload_many_from_filenames(
-        bucket,
-        names,
-        source_directory=str(folder),
-        blob_name_prefix=key,
-        worker_type=transfer_manager.THREAD,
-        raise_exception=True,
-    )
-
-
-def _blob_names(bucket: Bucket, prefix: str) -> list[str]:
-    """Return names below a prefix, less the empty objects that consoles make for folders."""
-    names = [blob.name for blob in bucket.list_blobs(prefix=prefix)]
-    return [name.removeprefix(prefix) for name in names if not name.endswith("/")]
-
-
-def _bucket(uri: str) -> tuple[Bucket, str]:
-    bucket, _, key = uri.removeprefix("gs://").partition("/")
-    return _client().bucket(bucket), key
-
-
-@cache
-def _client() -> Client:
-    from google.cloud.storage import Client
-
-    return Client()
+    yield from map_ordered(read_again, stream, threads=readers(first), limit=limit)

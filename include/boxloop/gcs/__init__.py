@@ -1,0 +1,1 @@
+"""Google Cloud Storage: what is behind `boxloop.storage`, the only door to it."""
