@@ -8,15 +8,15 @@ from boxloop.artifacts import Run
 from boxloop.ledger import (
     ROUND_TASKS,
     Value,
+    brief,
     check_previous_round,
     finished_rounds,
     parent_digest,
-    record_wait,
     run_once,
-    shard_values,
     task_value,
     why_stopped,
 )
+from boxloop.timings import record_wait
 
 
 @pytest.fixture
@@ -54,6 +54,17 @@ def test_a_task_that_died_is_done_again(run: Run) -> None:
     assert calls == ["parse_annotations"]
 
 
+def test_the_disk_keeps_the_work_before_the_marker(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = run.marker(1, "parse_annotations")
+    settled: list[tuple[int, bool]] = []
+    calls: list[str] = []
+    monkeypatch.setattr("os.sync", lambda: settled.append((len(calls), storage.exists(marker))))
+    do(run, "parse_annotations", calls)
+    assert settled == [(1, False), (1, True)]
+
+
 def test_a_change_upstream_reaches_every_task(run: Run) -> None:
     calls: list[str] = []
     for name in ("parse_annotations", "write_tfrecords", "train"):
@@ -74,7 +85,7 @@ def test_a_task_builds_on_its_upstream_only(run: Run) -> None:
 def test_a_new_evaluation_is_judged_and_merged_anew(run: Run) -> None:
     calls: list[str] = []
     for name in ROUND_TASKS:
-        do(run, "predict-00000-of-00001" if name == "predict" else name, calls)
+        do(run, name, calls)
     marker = storage.read_json(run.marker(1, "evaluate"))
     storage.write_json(run.marker(1, "evaluate"), {**marker, "value": {"map50": 0.5}})
     do(run, "match_labels", calls)
@@ -85,22 +96,36 @@ def test_a_new_evaluation_is_judged_and_merged_anew(run: Run) -> None:
 def test_a_round_follows_from_the_round_before(run: Run) -> None:
     calls: list[str] = []
     for name in ROUND_TASKS:
-        do(run, "predict-00000-of-00001" if name == "predict" else name, calls)
+        do(run, name, calls)
     do(run, "parse_annotations", calls, round_number=2)
     do(run, "parse_annotations", calls, round_number=2)
     assert calls[-2:] == ["merge", "parse_annotations"]
 
 
-def test_all_shards_must_be_there(run: Run) -> None:
+def test_what_follows_builds_on_the_task_and_not_on_its_workers(run: Run) -> None:
     calls: list[str] = []
-    for name in ROUND_TASKS[:5]:
+    for name in (*ROUND_TASKS[:5], "predict-00001-of-00002", "predict-00002-of-00002"):
         do(run, name, calls)
-    do(run, "predict-00000-of-00002", calls)
-    with pytest.raises(ValueError, match="shards of predict found: 1, of \\[2\\]"):
+    with pytest.raises(FileNotFoundError):
         do(run, "match_labels", calls)
-    do(run, "predict-00001-of-00002", calls, value=2)
+    do(run, "predict", calls)
     do(run, "match_labels", calls)
-    assert shard_values(run.uri, 1) == [{"value": 1}, {"value": 2}]
+    storage.delete(run.marker(1, "predict-00001-of-00002"))
+    do(run, "match_labels", calls)
+    assert calls[-2:] == ["predict", "match_labels"]
+    assert task_value("predict", run.uri, 1, worker=2, workers=2) == {"value": 1}
+
+
+def test_people_are_shown_the_number_of_what_grows_with_the_images() -> None:
+    names = [f"part_{number}" for number in range(101)]
+    value = {"parts": names, "images": 5, "shards": {"train": names, "test": ["a"]}}
+    number = "101 entries, in the task's marker"
+    assert brief(value) == {
+        "parts": number,
+        "images": 5,
+        "shards": {"train": number, "test": ["a"]},
+    }
+    assert brief({"parts": names[:100]}) == {"parts": names[:100]}
 
 
 def finish(run: Run, number: int, **figures: Any) -> None:

@@ -1,5 +1,8 @@
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -7,6 +10,7 @@ from tests.rounds import MICRO, plan, pretend, right_detections, run_round
 
 from boxloop import steps, storage
 from boxloop.artifacts import Run
+from boxloop.data import demo
 from boxloop.data.dataset import (
     from_parquet,
     read_dataset,
@@ -216,3 +220,48 @@ def test_the_truth_of_the_pool_stays_out_of_the_dataset(root: Path, run_id: str)
     pool = set(dataset.split("pool")["image_id"])
     assert set(truth["image_id"]) == pool
     assert not pool & set(dataset.boxes["image_id"])
+
+
+def test_nothing_is_drawn_where_boxloop_cannot_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="no place of files"):
+        plan(tmp_path / "runs", "run", **{"data.uri": "https://user:pass@host/x"})
+    assert not list(tmp_path.rglob("*.jpg"))
+
+
+def test_drawing_that_was_killed_is_done_again(
+    tmp_path: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "_write_labels", die)
+        with pytest.raises(KeyboardInterrupt):
+            plan(tmp_path, run_id)
+    assert list((tmp_path / "data").rglob("*.jpg"))
+    plan(tmp_path, run_id)
+    assert list((tmp_path / "data").rglob("image_labels.csv"))
+
+
+def test_of_two_that_export_the_second_waits_and_finds_all_done(
+    root: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = plan(root, run_id)
+    storage.write_json(run.marker(1, "train"), {"fingerprint": "", "value": {}})
+    begun: list[float] = []
+
+    def export(run: Run, round_number: int) -> Any:
+        begun.append(time.monotonic())
+        time.sleep(0.5)
+        storage.write_json(f"{run.model(round_number)}/bundle.json", {})
+        return {"model_uri": run.model(round_number)}
+
+    monkeypatch.setattr(steps, "export", export)
+    with ThreadPoolExecutor(2) as pool:
+        values = list(pool.map(steps.run_task, ["export"] * 2, [run.uri] * 2, [1] * 2))
+    assert values == [{"model_uri": run.model(1)}] * 2
+    assert len(begun) == 1
+    assert not storage.exists(run.export_lease(1))

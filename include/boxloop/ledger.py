@@ -7,17 +7,20 @@ half-way has no marker and is simply done again; what it wrote is overwritten by
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from boxloop import storage
+from boxloop import digests, moved, storage
 from boxloop.artifacts import Run
 from boxloop.experiment import fixed_settings, read_experiment
 from boxloop.oracle.stopping import reason_to_stop
+from boxloop.pool_parts import sign_of
 from boxloop.rollback import check_rolled_back
 from boxloop.stages import stage_line
 
@@ -35,6 +38,8 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
 }
 """The tasks of a round, and the ones that each of them builds on: the graph that the DAG draws."""
 ROUND_TASKS = tuple(UPSTREAM)
+BRIEF = 100
+"""The most entries of a list or mapping that people are shown."""
 
 Value = dict[str, Any]
 
@@ -47,35 +52,62 @@ def run_once(
     Args:
         run: the run.
         round_number: from 1.
-        name: of the task, or of its shard, as `marker_name` gives it.
+        name: of the task, or of one of its workers, as `marker_name` gives it.
         work: what is to be done; its value must be JSON.
         started: when the task began, in Unix seconds.
     """
     if (done := finished_value(run, round_number, name)) is not None:
         return done
     fingerprint = _fingerprint(run, round_number, name)
-    value = work()
+    with digests.recording() as written:
+        value = work()
+    _keep_digests(run, round_number, name, value, written)
     timing = {"started": started, "seconds": round(time.time() - started, 3)}
     storage.write_json(run.timing(round_number, name), timing)
     marker = {"fingerprint": fingerprint, "value": value}
+    _settle(run)  # a power cut must not keep the marker and lose what it vouches for
     storage.write_json(run.marker(round_number, name), marker)
+    _settle(run)
     log.info("%s", stage_line(name, timing["seconds"]))
     return value
 
 
-def record_wait(run: Run, round_number: int, task: str, *, until: float) -> None:
-    """Add to a task's timing how long the round then waited for people.
+def _keep_digests(
+    run: Run, round_number: int, name: str, value: Value, written: digests.Written
+) -> None:
+    """Write the digests of what a task wrote, and of what it found there and goes on from.
 
-    Args:
-        run: the run.
-        round_number: from 1.
-        task: that has asked them, and has been done.
-        until: when the round went on, in Unix seconds.
+    Those are parts of the pool that its workers made, or an attempt that was killed. What no worker
+    has noted is read, and what workers on unlike machines have noted as different bytes.
     """
-    uri = run.timing(round_number, task)
-    timing = storage.read_json(uri)
-    waited = max(0.0, until - timing["started"] - timing["seconds"])
-    storage.write_json(uri, {**timing, "waited": round(waited, 3)})
+    parts = value.get("detections_uris", [])
+    named = [*parts, *value.get("embeddings_uris", []), *map(sign_of, parts)]
+    left = [uri for uri in named if uri not in written]
+    noted = _noted_by_workers(run, round_number, name) if left else {}
+    for uri in left:
+        if len(said := noted.get(uri, set())) == 1:
+            written[uri] = said.pop()
+        elif storage.exists(uri):
+            written[uri] = digests.of(storage.read_bytes(uri))
+    storage.write_json(run.digests(round_number, name), digests.build(run.uri, written))
+
+
+def _noted_by_workers(run: Run, round_number: int, task: str) -> dict[str, set[digests.Digest]]:
+    """Return what workers of a task have noted of each file."""
+    noted: dict[str, set[digests.Digest]] = {}
+    for uri in storage.list_files(run.digests(round_number, "*").rpartition("/")[0]):
+        if f"/{task}-" in uri:
+            for file, digest in digests.parse(storage.read_json(uri), uri).items():
+                noted.setdefault(f"{run.uri}/{file}", set()).add(digest)
+    return noted
+
+
+@contextlib.contextmanager
+def recorded(run: Run, task: str) -> Iterator[None]:
+    """Keep the digests of what a task of no round writes into the run's folder."""
+    with digests.recording() as written:
+        yield
+    storage.write_json(run.run_digests(task), digests.build(run.uri, written))
 
 
 def finished_value(run: Run, round_number: int, name: str) -> Value | None:
@@ -87,33 +119,59 @@ def finished_value(run: Run, round_number: int, name: str) -> Value | None:
     if marker["fingerprint"] != _fingerprint(run, round_number, name):
         return None
     log.info("%s of round %d is done already", name, round_number)
-    return dict(marker["value"])
+    return dict(moved.value_here(marker["value"], run.uri))
 
 
-def marker_name(task: str, shard: int = 0, num_shards: int = 1) -> str:
-    """Return the name under which a task, or one shard of it, keeps its marker and timing."""
-    return f"{task}-{shard:05d}-of-{num_shards:05d}" if task == "predict" else task
+def fits(run: Run, round_number: int, name: str) -> bool:
+    """Whether the marker of a task or shard fits to all that went before.
+
+    Raises:
+        FileNotFoundError: if it is missing, or one of those before.
+    """
+    marker = storage.read_json(run.marker(round_number, name))
+    return bool(marker["fingerprint"] == _fingerprint(run, round_number, name))
+
+
+def marker_name(task: str, worker: int = 0, workers: int = 1) -> str:
+    """Return the name under which a task, or one of its workers, keeps its marker and timing.
+
+    Args:
+        task: of ROUND_TASKS.
+        worker: its number, from 1; 0: the task itself.
+        workers: how many there are.
+    """
+    return f"{task}-{worker:05d}-of-{workers:05d}" if worker else task
 
 
 def task_value(
-    task: str, run_uri: str, round_number: int, *, shard: int = 0, num_shards: int = 1
+    task: str, run_uri: str, round_number: int, *, worker: int = 0, workers: int = 1
 ) -> Value:
     """Return what a finished task returned.
 
     Raises:
         FileNotFoundError: if it has not finished.
     """
-    name = marker_name(task, shard, num_shards)
-    return dict(storage.read_json(Run(run_uri).marker(round_number, name))["value"])
+    name = marker_name(task, worker, workers)
+    value = storage.read_json(Run(run_uri).marker(round_number, name))["value"]
+    return dict(moved.value_here(value, run_uri))
 
 
-def shard_values(run_uri: str, round_number: int) -> list[Value]:
-    """Return what each shard of `predict` returned, in order.
+def exported_digest(run: Run, round_number: int) -> str | None:
+    """Return the digest of the bundle that a round has exported, None where that is unknown."""
+    uri = run.marker(round_number, "export")
+    return storage.read_json(uri)["value"].get("digest") if storage.exists(uri) else None
 
-    Raises:
-        ValueError: if shards are missing, or there are some of another number of shards.
+
+def brief(value: Any) -> Any:
+    """Return a task's value for people: of what grows with the images, only the number.
+
+    Airflow keeps what a task returns in its database, and nobody reads it there but people.
     """
-    return [marker["value"] for marker in _shard_markers(Run(run_uri), round_number)]
+    if isinstance(value, dict | list) and len(value) > BRIEF:
+        return f"{len(value)} entries, in the task's marker"
+    if isinstance(value, dict):
+        return {name: brief(each) for name, each in value.items()}
+    return [brief(each) for each in value] if isinstance(value, list) else value
 
 
 def check_previous_round(run_uri: str, round_number: int) -> str | None:
@@ -156,17 +214,15 @@ def finished_rounds(run: Run) -> int:
     return number
 
 
-def round_seconds(run: Run, round_number: int) -> float:
-    """Return the time that the tasks of a round have taken, in seconds; all but the last."""
-    folder = run.timing(round_number, "*").rpartition("/")[0]
-    last = run.timing(round_number, ROUND_TASKS[-1])
-    uris = [uri for uri in storage.list_files(folder) if uri.endswith(".json") and uri != last]
-    return round(sum(float(storage.read_json(uri)["seconds"]) for uri in uris), 3)
-
-
 def parent_digest(run: Run, round_number: int) -> str | None:
     """Return the digest of the summary of the round before, None for the first."""
     return storage.digest(run.summary(round_number - 1)) if round_number > 1 else None
+
+
+def _settle(run: Run) -> None:
+    """Have the disk keep what was written until now; a bucket does so by itself."""
+    if not storage.is_remote(run.uri):
+        os.sync()
 
 
 def _fingerprint(run: Run, round_number: int, name: str) -> str:
@@ -175,29 +231,12 @@ def _fingerprint(run: Run, round_number: int, name: str) -> str:
     How many rounds there are to be decides nothing, so that rounds can be added. Markers carry
     fingerprints of their own, so a change anywhere upstream reaches every task.
     """
-    inputs: list[Any] = []
-    for task in UPSTREAM[name.partition("-")[0]]:
-        inputs += _markers(run, round_number, task)
+    inputs = [
+        storage.read_json(run.marker(round_number, task))
+        for task in UPSTREAM[name.partition("-")[0]]
+    ]
     if not inputs and round_number > 1:
-        inputs = _markers(run, round_number - 1, ROUND_TASKS[-1])
+        inputs = [storage.read_json(run.marker(round_number - 1, ROUND_TASKS[-1]))]
     elif not inputs:
         inputs = [fixed_settings(storage.read_bytes(run.experiment))]
     return hashlib.sha256(json.dumps([name, inputs], sort_keys=True).encode()).hexdigest()
-
-
-def _markers(run: Run, round_number: int, task: str) -> list[Any]:
-    if task == "predict":
-        return _shard_markers(run, round_number)
-    return [storage.read_json(run.marker(round_number, task))]
-
-
-def _shard_markers(run: Run, round_number: int) -> list[Any]:
-    folder = run.marker(round_number, "predict").rpartition("/")[0]
-    found = [uri for uri in storage.list_files(folder) if "/predict-" in uri]
-    counts = {int(uri.removesuffix(".json").rpartition("-of-")[2]) for uri in found}
-    if counts != {len(found)}:
-        raise ValueError(
-            f"{folder}: shards of predict found: {len(found)}, of {sorted(counts)}; run those "
-            "that are missing, and delete those of another number of shards"
-        )
-    return [storage.read_json(uri) for uri in found]

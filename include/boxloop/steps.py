@@ -11,16 +11,30 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from boxloop import assessment, judging, merging, origin, prediction, storage, training
+from boxloop import (
+    assessment,
+    collected,
+    judging,
+    lease,
+    merging,
+    origin,
+    prediction,
+    storage,
+    training,
+)
 from boxloop.artifacts import Run
+from boxloop.borders import spreadsheet_csv
 from boxloop.bundle import CARD, METRICS
+from boxloop.contents import BUNDLES, WEIGHTS
 from boxloop.experiment import read_experiment
 from boxloop.ledger import (
     ROUND_TASKS,
     Value,
+    brief,
     check_previous_round,
     finished_value,
     marker_name,
+    recorded,
     run_once,
     task_value,
 )
@@ -30,6 +44,7 @@ from boxloop.settings import Experiment
 __all__ = [
     "CHILD_TASKS",
     "ROUND_TASKS",
+    "brief",
     "check_previous_round",
     "finished_value",
     "plan_rounds",
@@ -48,8 +63,8 @@ def run_task(
     run_uri: str,
     round_number: int,
     *,
-    shard: int = 0,
-    num_shards: int = 1,
+    worker: int = 0,
+    workers: int = 1,
     started: float | None = None,
 ) -> Value:
     """Run one task of a round, or return what it returned before.
@@ -58,20 +73,38 @@ def run_task(
         task: one of ROUND_TASKS.
         run_uri: the run's folder.
         round_number: from 1.
-        shard: which part of the candidate pool `predict` takes, from 0.
-        num_shards: parts of the candidate pool.
+        worker: of `predict`: do the share of this one of several, from 1; 0: do all that is left.
+        workers: how many there are.
         started: when the task began, in Unix seconds; by default now.
     """
     run = Run(run_uri)
-    name = marker_name(task, shard, num_shards)
+    name = marker_name(task, worker, workers)
     once = partial(run_once, run, round_number, name, started=started or time.time())
     if task == "train":
         return training.run_train(run, round_number, once)
-    if task == "export" and not storage.exists(f"{run.model(round_number)}/bundle.json"):
-        storage.delete(run.marker(round_number, name))  # somebody deleted it to have it anew
+    if task == "export":
+        return _run_export(run, round_number, once)
     if task == "predict":
-        return once(lambda: predict(run, round_number, shard=shard, num_shards=num_shards))
+        return once(lambda: predict(run, round_number, worker=worker, workers=workers))
     return once(lambda: _STEPS[task](run, round_number))
+
+
+def _wants_export(run: Run, round_number: int) -> bool:
+    """Whether somebody deleted a bundle to have it anew; `boxloop gc` deletes them for good."""
+    if storage.exists(f"{run.model(round_number)}/bundle.json"):
+        return False
+    return collected.when(run, round_number, BUNDLES) is None
+
+
+def _run_export(run: Run, round_number: int, once: Callable[[Callable[[], Value]], Value]) -> Value:
+    """Export, unless that is done already, while no other process does.
+
+    A SavedModel has other bytes each time: two at once would mix their files.
+    """
+    with lease.hold(run.export_lease(round_number)):
+        if _wants_export(run, round_number):
+            storage.delete(run.marker(round_number, "export"))
+        return once(lambda: export(run, round_number))
 
 
 def parse_annotations(run: Run, round_number: int) -> Value:
@@ -93,7 +126,7 @@ def parse_annotations(run: Run, round_number: int) -> Value:
                 needs_labels=not oracle.asks_people,
             )
         storage.write_bytes(run.truth, to_parquet(source.truth))
-        storage.write_bytes(run.set_aside, source.set_aside.to_csv(index=False).encode())
+        storage.write_bytes(run.set_aside, spreadsheet_csv(source.set_aside))
         write_dataset(run.dataset(1), source.dataset)
     dataset = read_dataset(run.dataset(round_number))
     counts = dataset.images["split"].value_counts()
@@ -126,6 +159,9 @@ def export(run: Run, round_number: int) -> Value:
     from boxloop.detector import export as exporter
 
     dataset_uri = run.dataset(round_number)
+    if not storage.list_files(run.weights(round_number)):
+        why = collected.why_missing(run, round_number, WEIGHTS)
+        raise ValueError(f"{run.weights(round_number)}: {why}, so nothing can be exported")
     description, samples = origin.describe(run, round_number), origin.read_samples(dataset_uri)
     uri = run.model(round_number)
     for old in storage.list_files(uri):  # figures stay: they name the bundle that they are of
@@ -147,21 +183,22 @@ def export(run: Run, round_number: int) -> Value:
     return {"model_uri": uri, "digest": bundle["digest"], "verified": bundle["verified"]}
 
 
-def predict(run: Run, round_number: int, *, shard: int, num_shards: int) -> Value:
-    """Detect in this shard's part of the candidate pool."""
+def predict(run: Run, round_number: int, *, worker: int = 0, workers: int = 1) -> Value:
+    """Detect in the candidate pool: as one of several workers, or in all that is left."""
     from boxloop.data.dataset import read_dataset
 
     experiment = _read_experiment(run)
-    return prediction.predict(
-        run,
-        round_number,
-        judging.candidates(read_dataset(run.dataset(round_number)), experiment.oracle),
-        experiment.predict,
+    pool = prediction.Pool(
+        run=run,
+        round_number=round_number,
+        candidates=judging.candidates(read_dataset(run.dataset(round_number)), experiment.oracle),
+        config=experiment.predict,
         with_agreement=experiment.oracle.min_agreement > 0,
         with_embeddings=experiment.oracle.asks_people and experiment.review.needs_embeddings,
-        shard=shard,
-        num_shards=num_shards,
     )
+    if worker:
+        return prediction.predict_share(pool, worker, workers)
+    return prediction.predict(pool, workers=workers)
 
 
 def report(run_uri: str) -> Value:
@@ -169,11 +206,13 @@ def report(run_uri: str) -> Value:
     from boxloop.data.dataset import from_parquet, read_dataset, write_dataset
     from boxloop.report.load import write_report
 
-    run, value = Run(run_uri.rstrip("/")), write_report(run_uri)
-    final = read_dataset(run.dataset(value["rounds"] + 1))
-    if final.images["is_hidden"].any():
-        final = final.unhidden(from_parquet(storage.read_bytes(run.truth)))
-    write_dataset(run.final_dataset, final)
+    run = Run(run_uri.rstrip("/"))
+    with recorded(run, "report"):
+        value = write_report(run_uri)
+        final = read_dataset(run.dataset(value["rounds"] + 1))
+        if final.images["is_hidden"].any():
+            final = final.unhidden(from_parquet(storage.read_bytes(run.truth)))
+        write_dataset(run.final_dataset, final)
     return {**value, "dataset_uri": run.final_dataset}
 
 
@@ -181,7 +220,6 @@ _STEPS: dict[str, Callable[[Run, int], Value]] = {
     "parse_annotations": parse_annotations,
     "write_tfrecords": write_tfrecords,
     "evaluate": assessment.evaluate,
-    "export": export,
     "match_labels": judging.match_labels,
     "merge": merging.merge,
 }
