@@ -14,10 +14,11 @@ from boxloop.child import parse_progress
 from boxloop.data.dataset import DETECTION_COLUMNS, from_parquet
 from boxloop.embeddings import read_embeddings
 from boxloop.inference.portable import Array
+from boxloop.pool_parts import build_parts
 from boxloop.settings import PredictConfig
 
-CONFIG = PredictConfig()
-TFLITE = PredictConfig(engine="tflite")
+CONFIG = PredictConfig(part_size=4)
+TFLITE = PredictConfig(part_size=4, engine="tflite")
 
 
 class Killed(BaseException):
@@ -35,11 +36,6 @@ class Mortal(RedFinder):
         if len(self.batches) == self._left:
             raise Killed
         return super().__call__(frames)
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction, "IMAGES_A_PART", 4)
 
 
 @pytest.fixture
@@ -68,7 +64,13 @@ def row(path: Path, left: int) -> dict[str, str]:
 def predict(
     run: Run, candidates: pd.DataFrame, config: PredictConfig = CONFIG, **options: Any
 ) -> dict[str, Any]:
-    return prediction.predict(run, 1, candidates, config, shard=0, num_shards=1, **options)
+    return prediction.predict(pool(run, candidates, config, **options))
+
+
+def pool(
+    run: Run, candidates: pd.DataFrame, config: PredictConfig = CONFIG, **options: Any
+) -> prediction.Pool:
+    return prediction.Pool(run=run, round_number=1, candidates=candidates, config=config, **options)
 
 
 def table(value: dict[str, Any]) -> pd.DataFrame:
@@ -97,8 +99,9 @@ def test_parts_hold_every_image_in_order(
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (4, [4]), (5, [3, 2]), (9, [3, 3, 3])])
 def test_no_part_is_much_smaller_than_the_others(count: int, sizes: list[int]) -> None:
-    parts = prediction._parts(pd.DataFrame({"image_id": range(count)}))
-    assert [len(part) for part in parts] == sizes
+    images = pd.DataFrame({"image_id": range(count), "sha256": range(count)})
+    parts = build_parts(Run("run"), 1, images, 4, [])
+    assert [len(part.images) for part in parts] == sizes
 
 
 def test_agreement_is_told_where_it_is_asked_for(
@@ -193,7 +196,9 @@ def test_another_model_has_parts_of_its_own(
     assert sum(finder.batches) == 20
 
 
-@pytest.mark.parametrize("config", [TFLITE, PredictConfig(batch_size=3)], ids=["engine", "batch"])
+@pytest.mark.parametrize(
+    "config", [TFLITE, PredictConfig(part_size=4, batch_size=3)], ids=["engine", "batch"]
+)
 def test_other_settings_have_parts_of_their_own(
     run: Run, candidates: pd.DataFrame, finder: RedFinder, config: PredictConfig
 ) -> None:
@@ -210,19 +215,6 @@ def test_another_image_of_the_same_name_is_looked_at(
     candidates.iloc[9] = pd.Series(row(tmp_path / "images/9.png", 30))
     assert table(predict(run, candidates))["xmin"].tolist() == [*range(9), 30]
     assert finder.batches == [2]
-
-
-@pytest.mark.parametrize("num_shards", [1, 3, 16])
-def test_shards_have_every_image_once(
-    run: Run, candidates: pd.DataFrame, finder: RedFinder, num_shards: int
-) -> None:
-    values = [
-        prediction.predict(run, 1, candidates, CONFIG, shard=shard, num_shards=num_shards)
-        for shard in range(num_shards)
-    ]
-    seen = [name for value in values if value["images"] for name in table(value)["image_id"]]
-    assert sorted(seen) == candidates["image_id"].tolist()
-    assert sum(value["images"] for value in values) == 10
 
 
 def test_no_candidates_need_no_model(tmp_path: Path, candidates: pd.DataFrame) -> None:
@@ -279,3 +271,13 @@ def test_progress_is_told_by_images(
     predict(run, candidates.head(4))
     told = [parse_progress(line) for line in capsys.readouterr().out.splitlines()]
     assert [(each["step"], each["steps"]) for each in told if each] == [(2, 4), (4, 4)]
+
+
+def test_a_damaged_model_on_gs_is_named_as_it_is_there(
+    bucket: str, candidates: pd.DataFrame, finder: RedFinder, tmp_path: Path
+) -> None:
+    run = Run(f"{bucket}/damaged")
+    storage.upload_folder(make_bundle(tmp_path / "model"), run.model(1))
+    storage.delete(f"{run.model(1)}/variables/data")
+    with pytest.raises(ValueError, match=f"^{run.model(1)}/variables/data is missing"):
+        predict(run, candidates)

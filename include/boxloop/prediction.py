@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxloop import storage
 from boxloop.artifacts import Run
-from boxloop.ledger import Value
+from boxloop.ledger import Value, exported_digest
+from boxloop.pool_parts import (
+    Part,
+    build_parts,
+    left_over,
+    missing,
+    not_whole,
+    own_share,
+    read_signs,
+    take_back,
+)
 from boxloop.progress import Stopwatch, tell
 from boxloop.settings import PredictConfig
 
@@ -26,39 +34,47 @@ if TYPE_CHECKING:
 
     Opened = tuple[Engine, Spec]
 
-IMAGES_A_PART = 500  # what a killed task loses at the most: some seconds on a CPU
 IMAGES_A_LINE = 50  # of progress
 
 log = logging.getLogger(__name__)
 
 
-def predict(
-    run: Run,
-    round_number: int,
-    candidates: pd.DataFrame,
-    config: PredictConfig,
-    *,
-    with_agreement: bool = False,
-    with_embeddings: bool = False,
-    shard: int,
-    num_shards: int,
-) -> Value:
-    """Detect in this shard's share of the candidate images, dealt by a stable hash.
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """What is to be detected, and by what; it decides the parts, whoever makes them."""
+
+    run: Run
+    round_number: int
+    """Whose model detects."""
+    candidates: pd.DataFrame
+    """image_id, uri and sha256 of each image."""
+    config: PredictConfig
+    with_agreement: bool = False
+    """Fill the column `agreement`, at three times the cost."""
+    with_embeddings: bool = False
+    """Write what boxloop.embeddings reads, at no cost; of an older model nothing is in it."""
+
+    def parts(self) -> list[Part]:
+        """Return the parts of the pool."""
+        if self.candidates.empty:
+            return []
+        model = storage.digest(f"{self.run.model(self.round_number)}/bundle.json")
+        decided_by = [model, asdict(self.config), self.with_agreement, self.with_embeddings]
+        where = (self.run, self.round_number, self.candidates)
+        return build_parts(*where, self.config.part_size, decided_by)
+
+
+def predict(pool: Pool, *, workers: int = 1) -> Value:
+    """Detect in what is left of the candidate images, and tell of all of them.
 
     A part is its detections, its images' embeddings where they are asked for, and last, as a sign
     that all is whole, the images that could not be read. Its name has all that decides it, so it is
     never taken for another, nor made again, but where images could not be read: they may be back.
 
     Args:
-        run: what to detect for.
-        round_number: whose model detects.
-        candidates: image_id, uri and sha256 of each image.
-        config: engine and batch size.
-        with_agreement: fill the column `agreement`, at three times the cost.
-        with_embeddings: write what boxloop.embeddings.read_embeddings reads, at no cost; for the
-            images of a model that was exported before there were any, nothing is in it.
-        shard: number of this shard, from 0.
-        num_shards: how many there are.
+        pool: what to detect.
+        workers: how many tasks have done their shares before; of more than one, what they say of
+            images that could not be read is not doubted.
 
     Returns:
         `detections_uris`; `embeddings_uris`, none where they are not asked for; `images`, their
@@ -67,29 +83,53 @@ def predict(
     Raises:
         ValueError: if the bundle is damaged, or none of several images can be read.
     """
-    images = _share(candidates, shard, num_shards)
-    parts = _parts(images)
-    model_digest = storage.digest(f"{run.model(round_number)}/bundle.json") if parts else ""
-    decided_by = [model_digest, asdict(config), with_agreement, with_embeddings]
-    uris = [
-        run.detections(round_number, shard, num_shards, number, _digest(part, decided_by))
-        for number, part in enumerate(parts, start=1)
-    ]
-    if missing := _missing(uris, parts):
-        with storage.local_folder(run.model(round_number)) as folder:
-            _detect_parts(folder, missing, config, with_agreement, with_embeddings)
-    unreadable = {k: v for uri in uris for k, v in storage.read_json(_sign(uri)).items()}
-    check_readable(unreadable, len(images))
+    parts = pool.parts()
+    _detect_parts(pool, missing(parts) if workers > 1 else not_whole(parts), len(pool.candidates))
+    unreadable = {k: v for sign in read_signs(parts) for k, v in (sign or {}).items()}
+    try:
+        check_readable(unreadable, len(pool.candidates))
+    except ValueError:
+        take_back(parts)  # the next attempt looks again, whichever task it is of
+        raise
     return {
-        "detections_uris": uris,
-        "embeddings_uris": [_embeddings(uri) for uri in uris] if with_embeddings else [],
-        "images": len(images),
+        "detections_uris": [part.uri for part in parts],
+        "embeddings_uris": [part.embeddings for part in parts] if pool.with_embeddings else [],
+        "images": len(pool.candidates),
         "unreadable": unreadable,
     }
 
 
-def open_bundle(folder: Path, config: PredictConfig) -> Opened:
-    """Load the model of a bundle, once its files are known to be whole.
+def predict_share(pool: Pool, worker: int, workers: int) -> Value:
+    """Detect in a worker's share of the parts, then in what other workers have not come to.
+
+    Args:
+        pool: what to detect.
+        worker: its number, from 1.
+        workers: how many there are.
+
+    Returns:
+        `parts` and `images`, how many it has made.
+
+    Raises:
+        ValueError: if the bundle is damaged.
+    """
+    parts = pool.parts()
+    share = own_share(parts, worker, workers)
+    left = chain(not_whole(share), left_over(parts, worker, workers))
+    made, images = _detect_parts(pool, left, sum(len(part.images) for part in share))
+    return {"parts": made, "images": images}
+
+
+def open_bundle(
+    folder: Path, config: PredictConfig, digest: str | None = None, *, where: str = ""
+) -> Opened:
+    """Load the model of a bundle, once its files are known to be whole, and the digest its own.
+
+    Args:
+        folder: the bundle.
+        config: what detects, and how.
+        digest: that the bundle must have, where it is known.
+        where: the folder is a copy of, for messages.
 
     Raises:
         ValueError: if they are not.
@@ -98,7 +138,7 @@ def open_bundle(folder: Path, config: PredictConfig) -> Opened:
     from boxloop.inference.engine import open_engine
     from boxloop.inference.portable import MODEL, Spec
 
-    bundle = read_bundle(folder)
+    bundle = read_bundle(folder, digest, where=where)
     spec = Spec.of(bundle)
     has_tflite = MODEL in bundle["files"]
     engine = open_engine(
@@ -162,84 +202,57 @@ def check_readable(unreadable: dict[str, str], num_images: int) -> None:
         raise ValueError(f"none of {num_images} images can be read: {name}: {reason}")
 
 
-def _detect_parts(
-    folder: Path,
-    parts: list[tuple[str, pd.DataFrame]],
-    config: PredictConfig,
-    with_agreement: bool,
-    with_embeddings: bool,
-) -> None:
+def _detect_parts(pool: Pool, parts: Iterator[Part], total: int) -> tuple[int, int]:
+    """Detect in parts one after the other; without any, the model is not even loaded.
+
+    Args:
+        pool: what they are of.
+        parts: the next is asked for when one is done.
+        total: images to tell progress of; more, if there prove to be more.
+
+    Returns:
+        How many parts it has made, and of how many images.
+    """
+    first = next(parts, None)
+    if first is None:
+        return 0, 0
+    count, images = 0, 0
+    model, digest = pool.run.model(pool.round_number), exported_digest(pool.run, pool.round_number)
+    with storage.local_folder(model) as folder:
+        opened = open_bundle(folder, pool.config, digest, where=model)
+        for part in chain([first], parts):
+            log.info("%s: %d images", part.uri.rpartition("/")[2], len(part.images))
+            _detect_part(pool, opened, part, images, max(total, images + len(part.images)))
+            count, images = count + 1, images + len(part.images)
+    return count, images
+
+
+def _detect_part(pool: Pool, opened: Opened, part: Part, done: int, total: int) -> None:
     from boxloop.inference.stream import detect_all
 
-    (engine, spec), done = open_bundle(folder, config), 0
-    total = sum(len(images) for _, images in parts)
-    for number, (uri, images) in enumerate(parts, start=1):
-        log.info("Part %d of %d: %d images", number, len(parts), len(images))
-        results = detect_all(
-            engine,
-            spec,
-            zip(images["image_id"], images["uri"], strict=True),
-            with_agreement=with_agreement,
-            with_embeddings=with_embeddings,
-        )
-        found, unreadable = _collect(results, done=done, total=total)
-        done += len(images)
-        _write_part(uri, found, spec.classes, with_embeddings)
-        storage.write_json(_sign(uri), unreadable)
+    engine, spec = opened
+    results = detect_all(
+        engine,
+        spec,
+        zip(part.images["image_id"], part.images["uri"], strict=True),
+        with_agreement=pool.with_agreement,
+        with_embeddings=pool.with_embeddings,
+    )
+    found, unreadable = _collect(results, done=done, total=total)
+    _write_part(part, found, spec.classes, pool.with_embeddings)
+    storage.write_json(part.sign, unreadable)
 
 
 def _write_part(
-    uri: str, found: Sequence[Detections], classes: Sequence[str], with_embeddings: bool
+    part: Part, found: Sequence[Detections], classes: Sequence[str], with_embeddings: bool
 ) -> None:
     from boxloop import embeddings
     from boxloop.data.dataset import to_parquet
     from boxloop.inference.stream import to_table
 
-    storage.write_bytes(uri, to_parquet(to_table(found, classes)))
+    storage.write_bytes(part.uri, to_parquet(to_table(found, classes)))
     if with_embeddings:
         vectors = {each.image_id: each.embedding for each in found if each.embedding is not None}
         if len(vectors) < len(found):
             log.warning("No embeddings: the model was exported before there were any")
-        storage.write_bytes(_embeddings(uri), embeddings.to_parquet(vectors))
-
-
-def _share(candidates: pd.DataFrame, shard: int, num_shards: int) -> pd.DataFrame:
-    shards = candidates["image_id"].map(
-        lambda image_id: int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % num_shards
-    )
-    return candidates[shards == shard]
-
-
-def _parts(images: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return parts of about one size: of a few images at the end perhaps none could be read."""
-    number = math.ceil(len(images) / IMAGES_A_PART)
-    size = math.ceil(len(images) / max(1, number))
-    return [images.iloc[size * i : size * (i + 1)] for i in range(number)]
-
-
-def _missing(uris: list[str], parts: list[pd.DataFrame]) -> list[tuple[str, pd.DataFrame]]:
-    """Return the parts that are not there yet, or not whole."""
-    missing = [pair for pair in zip(uris, parts, strict=True) if not _is_whole(pair[0])]
-    if len(missing) < len(parts):
-        log.info("%d of %d parts are there already", len(parts) - len(missing), len(parts))
-    return missing
-
-
-def _digest(images: pd.DataFrame, decided_by: Sequence[object]) -> str:
-    """Digest all that decides a part's detections."""
-    inputs = [*decided_by, images[["image_id", "sha256"]].to_numpy().tolist()]
-    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
-
-
-def _sign(uri: str) -> str:
-    """Return the URI of the file that says that a part is whole."""
-    return uri.replace(".parquet", ".unreadable.json")
-
-
-def _embeddings(uri: str) -> str:
-    """Return the URI of the embeddings of a part's images."""
-    return uri.replace(".parquet", ".embeddings.parquet")
-
-
-def _is_whole(uri: str) -> bool:
-    return storage.exists(_sign(uri)) and storage.read_json(_sign(uri)) == {}
+        storage.write_bytes(part.embeddings, embeddings.to_parquet(vectors))

@@ -6,6 +6,7 @@ import pytest
 from tests.detector import exported
 
 from boxloop import steps
+from boxloop.child import stop_on_sigterm
 from boxloop.experiment import read_experiment
 from boxloop.ledger import task_value
 
@@ -45,12 +46,14 @@ def train(records: dict[str, list[Path]]) -> Train:
 
         data = trainer.Data(records["train"], records["validation"], ["a"] * 8, [4] * 8)
         arguments = {"previous_dir": None, "seed": 1, "on_checkpoint": lambda: None, **named}
-        return trainer.train(
-            read_experiment(MICRO, settings),
-            data,
-            model_dir=folder / "checkpoints",
-            weights_dir=folder / "weights",
-            **arguments,
-        )
+        with stop_on_sigterm() as is_stopped:
+            return trainer.train(
+                read_experiment(MICRO, settings),
+                data,
+                model_dir=folder / "checkpoints",
+                weights_dir=folder / "weights",
+                is_stopped=is_stopped,
+                **arguments,
+            )
 
     return train

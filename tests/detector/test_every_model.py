@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -136,6 +137,7 @@ def check_model(name: str, shard: Path, tmp_path: Path) -> None:
         weights_dir=tmp_path / "weights",
         previous_dir=None,
         seed=1,
+        is_stopped=threading.Event(),
         on_checkpoint=lambda: None,
     )
     assert result["steps"] == 1

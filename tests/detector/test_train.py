@@ -148,7 +148,6 @@ def test_a_loss_that_is_no_number_names_step_images_and_what_to_do(
 def test_a_loss_that_makes_no_sense_stops_the_training(
     logs: dict[str, float], message: str
 ) -> None:
-    import threading
     from types import SimpleNamespace
 
     from boxloop.detector.watch import Watch
@@ -159,7 +158,7 @@ def test_a_loss_that_makes_no_sense_stops_the_training(
     runner = SimpleNamespace(
         trainer=trainer, checkpoint_manager=SimpleNamespace(latest_checkpoint=None)
     )
-    watch = Watch(runner, TrainConfig(), on_checkpoint=lambda: None, is_stopped=threading.Event())
+    watch = Watch(runner, TrainConfig(), on_checkpoint=lambda: None, should_stop=lambda: False)
     fine = {"total_loss": 2.0, "model_loss": 2.0, "box_loss": 0.1}
     watch._check(10, fine)
     with pytest.raises(FloatingPointError, match=re.escape(message)):
@@ -187,3 +186,14 @@ def test_settings_train(train: Train, tmp_path: Path, settings: dict[str, Any]) 
     overrides = {f"train.{name}": value for name, value in settings.items()}
     assert train(tmp_path, {"train.steps": 2, "train.warmup_steps": 0, **overrides})["steps"] == 2
     assert all(np.isfinite(value).all() for value in weights(tmp_path).values())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_not_taken_for_memory_that_is_out() -> None:
+    import tensorflow as tf
+
+    from boxloop.detector.watch import explained
+    from boxloop.train_settings import TrainConfig
+
+    with pytest.raises(OSError, match="No space left"), explained(TrainConfig(), []):
+        tf.io.write_file("/dev/full", "x" * 2**20)

@@ -13,7 +13,7 @@ from boxloop.local_airflow.demo import DAG
 from boxloop.local_airflow.server import PROJECT, AirflowServer
 
 MICRO = "tests/data/micro.yaml"
-KILLS = "kills"
+KILLS, WORKERS = "kills", "workers"
 SOON = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "25",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
@@ -34,7 +34,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, bucket: str) -> Iterator[Ai
     }
     dags = root / "dags"
     dags.mkdir()
-    for path in (PROJECT / "dags" / f"{DAG}.py", Path(__file__).with_name(f"{KILLS}.py")):
+    own = [Path(__file__).with_name(f"{name}.py") for name in (KILLS, WORKERS)]
+    for path in (PROJECT / "dags" / f"{DAG}.py", *own):
         (dags / path.name).symlink_to(path)
     with AirflowServer(root / "home", port=0, environment=environment, dags=dags) as server:
         yield server

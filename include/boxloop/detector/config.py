@@ -12,7 +12,7 @@ from official.vision import configs  # noqa: F401  registers the experiments
 
 from boxloop.detector import augment
 from boxloop.settings import Experiment
-from boxloop.train_settings import DeviceConfig, ModelConfig, TrainConfig
+from boxloop.train_settings import MULTI_WORKER, DeviceConfig, ModelConfig, TrainConfig
 
 BEST = "best"
 """Sub-folder of the checkpoint that did best on the validation split."""
@@ -90,7 +90,7 @@ def _base_config(model: ModelConfig) -> config_definitions.ExperimentConfig:
 
 def _runtime(device: DeviceConfig) -> dict[str, Any]:
     num_gpus = len(tf.config.list_physical_devices("GPU"))
-    strategy = "multi_worker_mirrored" if device.strategy == "multi_worker" else device.strategy
+    strategy = "multi_worker_mirrored" if device.strategy == MULTI_WORKER else device.strategy
     return {
         "distribution_strategy": strategy,
         "mixed_precision_dtype": device.precision.removeprefix("mixed_"),
@@ -110,6 +110,7 @@ def _trainer_settings(train: TrainConfig) -> dict[str, Any]:
         "checkpoint_interval": train.checkpoint_interval,
         "max_to_keep": 1,
         "recovery_max_trials": -1,  # boxloop/detector/watch.py looks after the loss
+        "preemption_on_demand_checkpoint": False,  # and after SIGTERM, on one host or several
         "best_checkpoint_export_subdir": BEST if train.keep == BEST else "",
         "best_checkpoint_eval_metric": "AP50",
         "best_checkpoint_metric_comp": "higher",

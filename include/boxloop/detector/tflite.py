@@ -48,6 +48,8 @@ def convert(candidates: Any, folder: Path, samples: Sequence[Array]) -> list[str
     for name in (MODEL, FLOAT16, *([INT8] if samples else [])):
         try:
             data = _convert(function, name, samples)
+        except (MemoryError, OSError):  # of this machine, not of the model: tried again
+            raise
         except Exception as error:  # the converter's own type, and whatever its passes raise
             log.warning("No %s: TFLite cannot run this model: %s", name, _first_line(error))
             continue

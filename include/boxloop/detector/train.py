@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras
-from official.common import distribute_utils
 from official.core import task_factory, train_lib
-from official.modeling import optimization, performance
+from official.modeling import optimization
 from official.vision.configs import maskrcnn
 
 from boxloop.detector import targets, weights
@@ -23,7 +22,8 @@ from boxloop.detector.config import BEST, build_config, set_evaluation_data, set
 from boxloop.detector.evaluate import use_evaluator
 from boxloop.detector.inputs import Inputs, build_inputs
 from boxloop.detector.losses import loss_curve
-from boxloop.detector.watch import Watch, explained, guard_loss, stop_on_sigterm
+from boxloop.detector.strategy import Runner, agreed, build_strategy
+from boxloop.detector.watch import Watch, explained, guard_loss
 from boxloop.settings import Experiment
 from boxloop.train_settings import TrainConfig
 
@@ -50,7 +50,9 @@ def train(
     weights_dir: Path,
     previous_dir: Path | None,
     seed: int,
+    is_stopped: threading.Event,
     on_checkpoint: Callable[[], None],
+    on_ready: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Train for `experiment.train.total_steps` in all, counting those a killed task has made.
 
@@ -61,7 +63,9 @@ def train(
         weights_dir: gets the trained detector, in the end.
         previous_dir: the `weights_dir` of the round before; None: there is none.
         seed: of initial weights, order and augmentation.
+        is_stopped: set by who wants the training to save and end.
         on_checkpoint: called after each checkpoint.
+        on_ready: called when all hosts that train together have met, before anything is read.
 
     Returns:
         {"steps": int, "loss_curve": [[step, loss], ...] of at most 100 points}, the same however
@@ -70,23 +74,25 @@ def train(
     Raises:
         FloatingPointError: if the loss is no finite number, or has run away.
         MemoryError: if a batch does not fit into the device's memory.
-        SystemExit: after a SIGTERM, once the training is saved.
+        SystemExit: with code STOPPED, once it is saved, if it was to end.
     """
     config = build_config(experiment, len(data.class_names))
     if experiment.train.evaluate_every is not None and not data.validation:
         log.warning("The validation split is empty: nothing to evaluate on while training")
-    with stop_on_sigterm() as is_stopped, explained(experiment.train, data.train):
+    with explained(experiment.train, data.train):
         training = _Training(
             experiment=experiment,
             config=config,
             data=data,
-            strategy=_strategy(config.runtime),
+            strategy=build_strategy(config.runtime, experiment.train),
             model_dir=model_dir,
             previous_dir=previous_dir,
             seed=seed,
             on_checkpoint=on_checkpoint,
             is_stopped=is_stopped,
         )
+        if on_ready is not None:
+            on_ready()
         for leg in _legs(experiment.train, last_step(model_dir)):
             runner = training.run(leg)
         training.write_result(runner.trainer, weights_dir)
@@ -138,7 +144,8 @@ class _Training:
         train = self.experiment.train
         runner = self._build_runner(leg)
         controller = runner.controller
-        watch = Watch(runner, train, on_checkpoint=self.on_checkpoint, is_stopped=self.is_stopped)
+        should_stop = agreed(self.strategy, self.is_stopped)
+        watch = Watch(runner, train, on_checkpoint=self.on_checkpoint, should_stop=should_stop)
         controller.train_actions = (*controller.train_actions, watch)
         if step := watch.step:
             log.info("Resuming at step %d of %d", step, train.total_steps)
@@ -183,9 +190,7 @@ class _Training:
             set_evaluation_data(self.config, self.data.validation, batch_size=train.batch_size)
         task = self._build_task(skip=max(last_step(self.model_dir), leg.start))
         mode = "train" if self._every is None else "train_and_eval"
-        runner = train_lib.OrbitExperimentRunner(
-            self.strategy, task, mode, self.config, str(self.model_dir)
-        )
+        runner = Runner(self.strategy, task, mode, self.config, str(self.model_dir))
         if self._every is not None:
             use_evaluator(task, self.data.class_names)
             runner.controller.eval_actions = ()  # Model Garden's would keep averages once more
@@ -222,15 +227,6 @@ class _Training:
         """Return the same model for another number of classes, the background included."""
         config = build_config(self.experiment, num_classes - 1)
         return task_factory.get_task(config.task).build_model()
-
-
-def _strategy(runtime: Any) -> tf.distribute.Strategy:
-    performance.set_mixed_precision_policy(runtime.mixed_precision_dtype)
-    return distribute_utils.get_distribution_strategy(
-        distribution_strategy=runtime.distribution_strategy,
-        num_gpus=runtime.num_gpus,
-        tpu_address=runtime.tpu,
-    )
 
 
 def _start_averages(trainer: Any, leg: _Leg) -> None:

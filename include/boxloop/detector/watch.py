@@ -5,11 +5,11 @@ An interrupted training saves first: it goes on at that very step.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
+import os
 import re
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -41,12 +41,12 @@ class Watch:
         train: TrainConfig,
         *,
         on_checkpoint: Callable[[], None],
-        is_stopped: threading.Event,
+        should_stop: Callable[[], bool],
     ) -> None:
         self._runner = runner
         self._train = train
         self._on_checkpoint = on_checkpoint
-        self._is_stopped = is_stopped
+        self._should_stop = should_stop
         self.step = int(runner.trainer.global_step.numpy())
         self._checkpoint = runner.checkpoint_manager.latest_checkpoint
         self._stopwatch = Stopwatch()
@@ -68,7 +68,7 @@ class Watch:
         with self._runner.controller.summary_manager.summary_writer().as_default():
             tf.summary.scalar("images_per_second", speed, step=step)
         self._pass_on_checkpoint()
-        if self._is_stopped.is_set():
+        if self._should_stop():
             self._save_and_stop(step, logs)
 
     def restart(self) -> None:
@@ -118,20 +118,6 @@ def advice(train: TrainConfig) -> str:
     )
 
 
-@contextmanager
-def stop_on_sigterm() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM sets; elsewhere than in the main thread nothing does."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def guard_loss(task: Any) -> None:
     """Let a task's training step fail on a loss that is no number, naming step and images."""
     task.train_step = partial(_guarded_step, task.train_step)
@@ -153,10 +139,13 @@ def explained(train: TrainConfig, shards: Sequence[Path]) -> Iterator[None]:
     Raises:
         FloatingPointError: for a loss that is no number, with step and images.
         MemoryError: when memory is out, with the settings to lower.
+        OSError: when the disk is full, for which TensorFlow has the same name.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
+        if os.strerror(errno.ENOSPC) in error.message:
+            raise OSError(errno.ENOSPC, error.message.splitlines()[0]) from error
         raise MemoryError(
             f"out of memory: lower train.batch_size (now {train.batch_size}) or "
             f"model.input_size, or set train.device.precision; {error.message.splitlines()[0]}"

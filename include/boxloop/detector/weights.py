@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from boxloop import archive, download, pretrained
+from boxloop.borders import masked
 from boxloop.detector.backbones import convert
 from boxloop.train_settings import ModelConfig, WeightsConfig
 
@@ -81,7 +82,7 @@ def restore(
         log.info("Nothing is restored: all of the detector is new")
         return 0
     kind, weights = chosen
-    log.info("Weights: %s (%s; %s)", weights.source, weights.trained_on, weights.licence)
+    log.info("Weights: %s (%s; %s)", masked(weights.source), weights.trained_on, weights.licence)
     if kind == "backbone":
         return _restore({"backbone": model.backbone}, resolve(weights), "the backbone")
     return _restore_all_but_classes(model, build(int(weights.num_classes or 0)), resolve(weights))
