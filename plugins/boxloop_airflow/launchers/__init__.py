@@ -156,6 +156,6 @@ def _read_options() -> dict[str, Any]:
         options = None
     if not isinstance(options, dict):
         raise ValueError(
-            f'{LAUNCHER_OPTIONS} must be a JSON object such as {{"gpus": 1}}, got {text!r}'
+            f'{LAUNCHER_OPTIONS} must be a JSON object such as {{"gpus": 1}}, and is none'
         )
     return options

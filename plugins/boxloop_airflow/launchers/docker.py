@@ -38,7 +38,7 @@ class DockerOptions:
     image: str
     """As built from docker/trainer.Dockerfile."""
     gpus: int = -1
-    """How many; -1: all there are."""
+    """How many; -1: all there are. With several, train.device.strategy mirrored uses them all."""
     shared_memory: str = "2g"
     """Size of /dev/shm."""
     memory: str | None = None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
@@ -28,6 +28,9 @@ from boxloop_airflow.launchers import (
     stamped,
 )
 
+if TYPE_CHECKING:
+    from boxloop_airflow.launchers.kubernetes_hosts import Group
+
 CONTAINER = "trainer"
 LOST_AFTER = timedelta(minutes=2)
 """Beyond its time to end: the machine of such a pod does not answer any more."""
@@ -42,6 +45,9 @@ class KubernetesOptions:
     image: str
     """As built from docker/trainer.Dockerfile, in a registry that the cluster reaches."""
     namespace: str = "default"
+    hosts: int = 1
+    """Pods that train together, each with all that is said here of one: as many as
+    train.device.strategy multi_worker is to have. They talk to each other on port 2222."""
     gpus: int = 1
     gpu_resource: str = "nvidia.com/gpu"
     cpu: str = "4"
@@ -136,12 +142,16 @@ class KubernetesLauncher:
     def submit(self, job: Job) -> JobId:
         """Create a pod."""
         need_bucket(job, "kubernetes")
+        if self._options.hosts > 1:
+            return self._group.submit(job)
         namespace = self._options.namespace
         self._api.create_namespaced_pod(namespace, pod(job, self._options))
         return {"namespace": namespace, "name": job.name}
 
     def status(self, job_id: JobId) -> Status:
         """Return how a pod is; one that waits for a machine is running."""
+        if "hosts" in job_id:
+            return self._group.status(job_id)
         try:
             return pod_status(self._api.read_namespaced_pod(**job_id), datetime.now(UTC))
         except ApiException as error:
@@ -154,9 +164,12 @@ class KubernetesLauncher:
 
         def read(offset: str | None) -> Iterator[str]:
             since = {"since_seconds": _age(offset)} if offset else {}
+            where = self._group.chief(job_id) if "hosts" in job_id else job_id
+            if where is None:  # not started yet
+                return
             try:
                 stream = self._api.read_namespaced_pod_log(
-                    **job_id,
+                    **where,
                     **since,
                     container=CONTAINER,
                     follow=True,
@@ -175,6 +188,9 @@ class KubernetesLauncher:
 
     def stop(self, job_id: JobId) -> None:
         """Delete a pod, which gives it time to save."""
+        if "hosts" in job_id:
+            self._group.stop(job_id)
+            return
         try:
             self._api.delete_namespaced_pod(**job_id)
         except ApiException as error:
@@ -182,6 +198,12 @@ class KubernetesLauncher:
                 raise
 
     remove = stop
+
+    @property
+    def _group(self) -> Group:
+        from boxloop_airflow.launchers.kubernetes_hosts import Group
+
+        return Group(self._api, self._options)
 
 
 def _connect(options: KubernetesOptions) -> client.CoreV1Api:

@@ -50,20 +50,24 @@ class LocalOptions:
 
     python: str | None = None
     """The interpreter; by default $BOXLOOP_PYTHON, else Airflow's own."""
+    hosts: int = 1
+    """Processes that train together, with train.device.strategy multi_worker: to try out what
+    several hosts would do. Several GPUs of one machine are for strategy mirrored, in one."""
 
 
 class LocalLauncher:
     """Runs jobs as processes; a job's id knows its folder, its process and its group."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        wanted = build_options(LocalOptions, options, "local").python
-        self._python = wanted or interpreter()
+        built = build_options(LocalOptions, options, "local")
+        self._python = built.python or interpreter()
+        self._together = ["-m", "boxloop.together", str(built.hosts)] if built.hosts > 1 else []
 
     def submit(self, job: Job) -> JobId:
         """Start a job; its log and exit code go to a folder of its own."""
         folder = tempfile.mkdtemp(prefix=f"{job.name}-")
         shell = subprocess.Popen(
-            ["sh", "-c", KEEP_EXIT_CODE, folder, self._python, *job.arguments],
+            ["sh", "-c", KEEP_EXIT_CODE, folder, self._python, *self._together, *job.arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env={**task_environment(), **job.environment},

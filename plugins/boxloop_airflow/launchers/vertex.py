@@ -37,6 +37,8 @@ STATES = {
     "JOB_STATE_EXPIRED": FAILED,
 }
 """All others are on their way."""
+CHIEF = "workerpool0-0"
+"""What Cloud Logging calls the first machine of several."""
 POLL_SECONDS = 15.0
 TIMEOUT = 60
 """Seconds for one answer."""
@@ -51,6 +53,8 @@ class VertexOptions:
     project: str
     region: str
     """Such as europe-west4; the bucket should be there too."""
+    hosts: int = 1
+    """Machines that train together, with train.device.strategy multi_worker."""
     machine_type: str = "n1-standard-8"
     accelerator_type: str | None = "NVIDIA_TESLA_T4"
     """None: no GPU."""
@@ -87,7 +91,7 @@ def custom_job(job: Job, options: VertexOptions) -> dict[str, Any]:
         },
     }
     spec: dict[str, Any] = {
-        "workerPoolSpecs": [pool],
+        "workerPoolSpecs": [pool, *_other_hosts(pool, options.hosts)],
         "baseOutputDirectory": {"outputUriPrefix": f"{job.run_uri}/vertex/{job.name}"},
         "scheduling": {
             "timeout": f"{options.timeout_seconds}s",
@@ -98,6 +102,14 @@ def custom_job(job: Job, options: VertexOptions) -> dict[str, Any]:
     if options.service_account:
         spec["serviceAccount"] = options.service_account
     return {"displayName": job.name, "jobSpec": spec, "labels": _labels(job.owner)}
+
+
+def _other_hosts(pool: Mapping[str, Any], hosts: int) -> list[dict[str, Any]]:
+    """Return the second pool: Vertex AI makes TF_CONFIG of both, the first being the chief.
+
+    Source: https://cloud.google.com/vertex-ai/docs/training/distributed-training
+    """
+    return [{**pool, "replicaCount": str(hosts - 1)}] if hosts > 1 else []
 
 
 def job_status(found: Mapping[str, Any]) -> Status:
@@ -163,6 +175,8 @@ class VertexLauncher:
     def _log(self, job_id: JobId, offset: str | None) -> Iterator[str]:
         number = job_id["name"].rpartition("/")[2]
         query = f'resource.type="ml_job" AND resource.labels.job_id="{number}"'
+        if self._options.hosts > 1:
+            query += f' AND resource.labels.task_name="{CHIEF}"'
         body: dict[str, Any] = {
             "resourceNames": [f"projects/{self._options.project}"],
             "filter": query + (f' AND timestamp>"{offset}"' if offset else ""),

@@ -1,0 +1,3 @@
+#!/bin/sh
+# In images /entrypoint: the official Helm chart's probes call Airflow by this name, which its own images have.
+exec "$@"
