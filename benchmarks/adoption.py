@@ -30,7 +30,7 @@ from boxloop.artifacts import Run
 from boxloop.data.dataset import ADOPTED, Dataset, from_parquet, read_dataset
 from boxloop.experiment import read_experiment
 from boxloop.judging import read_detections
-from boxloop.ledger import shard_values
+from boxloop.ledger import task_value
 from boxloop.oracle.gates import find_leads, rank
 from boxloop.oracle.pool import Part, calibrate_oracle, judge_pool
 from boxloop.oracle.rehearsal import rehearse
@@ -90,7 +90,7 @@ def _rounds(run: Run) -> Iterator[tuple[int, Part]]:
     """Give the finished rounds with their detections in the pool."""
     images, number = read_dataset(run.dataset(1)).candidates, 1
     while storage.exists(run.summary(number)):
-        uris = [uri for shard in shard_values(run.uri, number) for uri in shard["detections_uris"]]
+        uris = task_value("predict", run.uri, number)["detections_uris"]
         yield number, Part(read_detections(uris), images)
         number += 1
 

@@ -86,9 +86,10 @@ def predict(run: Run, num_images: int) -> dict[str, float]:
     """Detect in the pool as the task does, its process's start apart."""
     images = _photos(run, num_images)
     start = time.monotonic()
-    shard = prediction.predict(run, 1, images, PredictConfig(), shard=0, num_shards=1)
+    pool = prediction.Pool(run=run, round_number=1, candidates=images, config=PredictConfig())
+    value = prediction.predict(pool)
     seconds = time.monotonic() - start
-    found = sum(len(pd.read_parquet(uri)) for uri in shard["detections_uris"])
+    found = sum(len(pd.read_parquet(uri)) for uri in value["detections_uris"])
     storage.delete_folder(f"{run.round(1)}/detections")
     return {
         "images_per_second": round(num_images / seconds, 1),

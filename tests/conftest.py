@@ -1,5 +1,6 @@
 """Settings that must stand before Airflow is first imported, and what many tests share."""
 
+import logging
 import os
 import socket
 import tempfile
@@ -8,14 +9,24 @@ from collections.abc import Iterator
 import pytest
 from gcp_storage_emulator.server import create_server
 from hypothesis import settings
+from tests import faulty_bucket
 
-from boxloop import storage
+from boxloop.gcs import client
 
+os.environ["BOXLOOP_CACHE_GB"] = "0"  # but where a test is about what is kept
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="boxloop-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 # the same examples every time, and no deadline, since a busy machine is no failure
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def steady_logging() -> Iterator[None]:
+    """Leave the level of logging as it was: commands set it, and tests run them in this process."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +40,18 @@ def bucket() -> Iterator[str]:
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
         server.start()
-        storage._client.cache_clear()
+        client.close()
         yield "gs://bucket"
-        storage._client().close()  # its open sockets would warn
-        storage._client.cache_clear()
+        client.close()  # its open sockets would warn
         server.stop()
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[faulty_bucket.FaultyBucket]:
+    """An empty bucket that holds writers to preconditions and goes wrong as a test asks it to."""
+    with faulty_bucket.serve() as served:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        client.close()
+        yield served
+        client.close()

@@ -8,6 +8,7 @@ from tests.data.folders import BOX, HEIGHT, WIDTH, Data
 from tests.data.pictures import encoded, scene
 
 from boxloop import nightly
+from boxloop.data.dataset import Dataset, read_dataset
 from boxloop.data.formats.annotation import Box
 from boxloop.data.formats.voc import build_voc
 
@@ -59,3 +60,12 @@ class Nights:
 
 def box(class_name: str = "ace", shift: int = 0) -> Box:
     return Box(class_name, BOX.xmin + shift, BOX.ymin, BOX.xmax + shift, BOX.ymax)
+
+
+def library(nights: Nights) -> Dataset:
+    night = nights.night("look")
+    return read_dataset(night.library.version(night.records()[-1]["version"]))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -46,17 +46,17 @@ def run_round(
     storage.write_bytes(run.validation_detections(round_number), to_parquet(validation))
     pretend(run, round_number, "evaluate", {"map50": 0.5, "map": 0.3, "ap50_per_class": {}})
     parts = detections.iloc[:2], detections.iloc[2:]
-    uris = [run.detections(round_number, 0, 1, number, "digest") for number in (1, 2)]
+    uris = [run.detections(round_number, number, 2, "digest") for number in (1, 2)]
     for uri, part in zip(uris, parts, strict=True):
         storage.write_bytes(uri, to_parquet(part))
     unreadable = {"x.jpg": "it is a folder"} if unreadable is None else {**unreadable}
-    shard = {
+    found = {
         "detections_uris": uris,
         "embeddings_uris": [],
         "images": 24,
         "unreadable": unreadable,
     }
-    pretend(run, round_number, "predict-00000-of-00001", shard)
+    pretend(run, round_number, "predict", found)
     steps.run_task("match_labels", run.uri, round_number)
     if people is not None:
         people()

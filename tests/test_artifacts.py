@@ -15,7 +15,7 @@ def test_no_two_artifacts_share_a_place() -> None:
         places += [run.evaluated_images(number), run.evaluated_detections(number)]
         places += [run.evaluation_events(number)]
         places += [run.summary(number), run.marker(number, "train"), run.timing(number, "train")]
-        places += [run.detections(number, shard, 2, 1, "ab") for shard in range(2)]
-        places += [run.detections(number, 0, 2, 2, "ab"), run.detections(number, 0, 2, 1, "cd")]
+        places += [run.detections(number, part, 2, "ab") for part in (1, 2)]
+        places += [run.detections(number, 1, 3, "ab"), run.detections(number, 1, 2, "cd")]
     assert len(set(places)) == len(places)
     assert not [place for place in places if not place.startswith("x/")]

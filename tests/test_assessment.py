@@ -46,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for number in (1, 2):
         write_dataset(run.dataset(number), dataset)
     monkeypatch.setattr(storage, "local_folder", contextlib.nullcontext)
-    monkeypatch.setattr(prediction, "open_bundle", lambda *_: (None, None))
+    monkeypatch.setattr(prediction, "open_bundle", lambda *_, **__: (None, None))
     monkeypatch.setattr(origin, "complete_bundle", lambda *_: None)
     return run
 

@@ -199,3 +199,23 @@ def test_a_model_that_is_not_listed_is_not_used(folder: Path) -> None:
     change(folder, files={"label_map.pbtxt": storage.digest(str(folder / "label_map.pbtxt"))})
     with pytest.raises(ValueError, match=r"does not list saved_model.pb"):
         read_bundle(folder)
+
+
+def test_a_bundle_of_another_digest_is_not_used_though_it_is_whole(tmp_path: Path) -> None:
+    bundle = read_bundle(make_bundle(tmp_path / "ours"))
+    read_bundle(tmp_path / "ours", bundle["digest"])
+    make_bundle(tmp_path / "theirs", seed=2)
+    with pytest.raises(ValueError, match=f"not {bundle['digest']}: .* name another model"):
+        read_bundle(tmp_path / "theirs", bundle["digest"])
+
+
+def test_a_copy_is_called_by_what_it_is_a_copy_of(bucket: str, folder: Path) -> None:
+    removed = {"removed": {"bundles": {"at": "2026-11-22T18:00:00"}}}
+    storage.write_json(f"{bucket}/round_01/gc.json", removed)
+    where = f"{bucket}/round_01/model"
+    (folder / "variables/data").unlink()
+    with pytest.raises(ValueError, match=f"^{where}/variables/data is missing"):
+        read_bundle(folder, where=where)
+    (folder / "bundle.json").unlink()
+    with pytest.raises(ValueError, match=f"^{where} was removed by gc on 2026-11-22"):
+        read_bundle(folder, where=where)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from tests import rounds
+from tests.bundles import detect_with, make_bundle
+from tests.inference.fakes import RedFinder
 
 from boxloop import champion, comparison, local_run, steps, storage
 from boxloop.artifacts import Champions, Library, Run
@@ -13,6 +15,7 @@ from boxloop.library import Version, write_version
 from boxloop.nightly_settings import PromotionConfig
 from boxloop.promotion import promote
 from boxloop.verdict import Change, judge
+from boxloop.verification import prepare
 
 NAME = "cards"
 RULE = PromotionConfig()
@@ -291,6 +294,19 @@ def test_detections_of_another_engine_are_not_used_again(
     with pytest.raises(FileNotFoundError):  # it is asked again, and has not answered
         comparison._champion_detections(other, 1, best, test)
     assert len(asked) == 1
+
+
+def test_what_a_champion_detected_has_digests(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.of(str(root), "half")
+    detect_with(RedFinder(), monkeypatch)
+    bundle = make_bundle(tmp_path / "model")
+    digest = storage.read_json(f"{bundle}/bundle.json")["digest"]
+    comparison.detect_with_champion(str(bundle), digest, run.uri, 1)
+    found = {one.name: one.state for one in prepare(run.uri, with_images=False).findings()}
+    file = "promotion/champion_detections.parquet"
+    assert (found[file], found[f"{file}.json"]) == ("ok", "ok")
 
 
 @pytest.mark.parametrize("map50", [None, 0.0])

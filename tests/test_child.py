@@ -147,7 +147,7 @@ def test_parse_progress(line: str, progress: dict[str, int] | None) -> None:
     assert parse_progress(line) == progress
 
 
-def test_step_command_names_a_shard_only_where_there_are_several(
+def test_step_command_names_a_worker_only_where_there_are_several(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOXLOOP_PYTHON", "py")
@@ -159,7 +159,7 @@ def test_step_command_names_a_shard_only_where_there_are_several(
     ]
     assert step_command("predict", run_uri, 3, 1, 4) == [
         *[*start, "predict"],
-        *["--run", run_uri, "--round", "3", "--shard", "1", "--num-shards", "4"],
+        *["--run", run_uri, "--round", "3", "--worker", "1", "--workers", "4"],
     ]
 
 

@@ -1,6 +1,4 @@
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,11 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Begin with a model and nothing else, and leave the level of logging as it was."""
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin with a model and nothing else."""
     monkeypatch.chdir(tmp_path)
     make_bundle(Path("model"))
     detect_with(RedFinder(), monkeypatch)
-    level = logging.getLogger().level
-    yield
-    logging.getLogger().setLevel(level)
 
 
 def detect(*arguments: str) -> int:

@@ -2,6 +2,7 @@ import datetime
 import hashlib
 import ipaddress
 import multiprocessing
+import socket
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -202,3 +203,26 @@ def _certificate() -> bytes:
         serialization.NoEncryption(),
     )
     return private + builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize("address", ["https://me:hush@host/a.pt", "http://hush@host/a.pt"])
+def test_an_address_with_a_login_is_refused_and_not_shown(address: str) -> None:
+    with pytest.raises(ValueError, match="an address with a login") as caught:
+        download.check_source(address, "0" * 64)
+    assert "hush" not in str(caught.value)
+
+
+def test_the_query_of_an_address_is_in_no_message_or_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="boxloop")
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/a.pt?X-Goog-Signature=hush"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(download, "PAUSES", (0.0,))
+            patch.setenv("NO_PROXY", "127.0.0.1")
+            with pytest.raises(ConnectionError) as caught:
+                download.fetch(url, "0" * 64, tmp_path)
+    assert "a.pt?***" in caplog.text
+    assert "hush" not in caplog.text + str(caught.value)

@@ -3,18 +3,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.faulty_bucket import FaultyBucket
 
 from boxloop import lease, storage
 
-# google-cloud-storage asks for a package that only its gRPC transport needs
-pytestmark = pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning")
+URI = "gs://bucket/train.lease"
 QUICK: dict[str, Any] = {"renew_seconds": 0.1, "stale_seconds": 0.5}
 ELSEWHERE = b'{"holder": "other", "machine": "another", "pid": 1, "started": 0, "beat": 1}'
 HOLDS = """
@@ -26,68 +24,12 @@ with lease.hold(sys.argv[1], renew_seconds=0.1):
 """
 
 
-class Bucket:
-    """A bucket of Google Cloud Storage that enforces what the emulator does not: generations."""
-
-    name = "bucket"
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[int, bytes]] = {}
-        self.before_write: Callable[[], None] = lambda: None
-        self.after_write: Callable[[], None] = lambda: None
-        self._generation = 100
-
-    def get_blob(self, key: str) -> Any:
-        return self.blob(key) if key in self.objects else None
-
-    def blob(self, key: str) -> Any:
-        return SimpleNamespace(
-            generation=self.objects.get(key, (None,))[0],
-            download_as_bytes=lambda **options: self._read(key, **options),
-            upload_from_string=lambda data, **options: self._write(key, data, **options),
-            delete=lambda **options: self._write(key, None, **options),
-        )
-
-    def _read(self, key: str, if_generation_match: int | None = None, **options: Any) -> bytes:
-        from google.api_core.exceptions import NotFound
-
-        if key not in self.objects:
-            raise NotFound(key)  # type: ignore[no-untyped-call]
-        self._check(key, if_generation_match)
-        return self.objects[key][1]
-
-    def _write(
-        self, key: str, data: bytes | None, if_generation_match: int | None = None, **options: Any
-    ) -> None:
-        self.before_write()
-        self._check(key, if_generation_match)
-        self._generation += 1
-        if data is None:
-            del self.objects[key]
-        else:
-            self.objects[key] = (self._generation, data)
-        self.after_write()
-
-    def _check(self, key: str, expected: int | None) -> None:
-        from google.api_core.exceptions import PreconditionFailed
-
-        if expected is not None and self.objects.get(key, (0,))[0] != expected:
-            raise PreconditionFailed(key)  # type: ignore[no-untyped-call]
-
-
-@pytest.fixture
-def bucket_that_checks(monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    made = Bucket()
-    monkeypatch.setattr(storage, "_bucket", lambda uri: (made, uri.rpartition("/")[2]))
-    return made
-
-
 @pytest.fixture(params=["local", "gs"])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "local":
         return str(tmp_path / "round_01" / "train.lease")
-    request.getfixturevalue("bucket_that_checks")
-    return "gs://bucket/train.lease"
+    request.getfixturevalue("faulty")
+    return URI
 
 
 def test_a_swap_needs_what_it_expects(uri: str) -> None:
@@ -97,7 +39,7 @@ def test_a_swap_needs_what_it_expects(uri: str) -> None:
     assert storage.swap_bytes(uri, b"1", b"2")
     assert not storage.swap_bytes(uri, b"1", None)
     assert storage.swap_bytes(uri, b"2", None)
-    assert lease._read(uri) is None
+    assert lease.read(uri) is None
 
 
 def test_of_many_swaps_one_succeeds(tmp_path: Path) -> None:
@@ -107,25 +49,25 @@ def test_of_many_swaps_one_succeeds(tmp_path: Path) -> None:
     assert sorted(won) == [False] * 15 + [True]
 
 
-def test_a_write_between_look_and_swap_makes_it_fail(bucket_that_checks: Bucket) -> None:
-    def other_writes() -> None:
-        bucket_that_checks.objects["train.lease"] = (7, b"other")
-
-    bucket_that_checks.before_write = other_writes
-    assert not storage.swap_bytes("gs://bucket/train.lease", None, b"mine")
-    assert bucket_that_checks.objects["train.lease"] == (7, b"other")
+def test_of_many_swaps_in_a_bucket_one_succeeds(faulty: FaultyBucket) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda i: storage.swap_bytes(URI, None, b"%d" % i), range(8)))
+    assert sorted(won) == [False] * 7 + [True]
 
 
+def test_a_write_between_look_and_swap_makes_it_fail(faulty: FaultyBucket) -> None:
+    faulty.strike("other_writer", "POST", content="other")
+    assert not storage.swap_bytes(URI, None, b"mine")
+    assert storage.read_bytes(URI) == b"other"
+
+
+@pytest.mark.parametrize("kind", ["cut_after", "late_status"])
 def test_a_swap_whose_answer_was_lost_is_known_to_have_been_done(
-    bucket_that_checks: Bucket,
+    faulty: FaultyBucket, kind: str
 ) -> None:
-    from google.api_core.exceptions import PreconditionFailed
-
-    def lose_the_answer() -> None:  # the client asks again, and meets its own write
-        raise PreconditionFailed("train.lease")  # type: ignore[no-untyped-call]
-
-    bucket_that_checks.after_write = lose_the_answer
-    assert storage.swap_bytes("gs://bucket/train.lease", None, b"mine")
+    faulty.strike(kind, "POST")  # the client asks again, and meets its own write
+    assert storage.swap_bytes(URI, None, b"mine")
+    assert faulty.asked("POST") == 2
 
 
 def test_a_lease_is_renewed_while_it_is_held_and_gone_afterwards(uri: str) -> None:
@@ -135,7 +77,7 @@ def test_a_lease_is_renewed_while_it_is_held_and_gone_afterwards(uri: str) -> No
         later = json.loads(storage.read_bytes(uri))
         assert later["beat"] >= first["beat"] + 2
         assert {**later, "beat": first["beat"]} == first
-    assert lease._read(uri) is None
+    assert lease.read(uri) is None
 
 
 def test_a_second_writer_waits_until_the_first_is_done(uri: str) -> None:
@@ -178,7 +120,7 @@ def test_who_has_lost_the_lease_is_told_before_the_next_write(uri: str) -> None:
     with lease.hold(uri, renew_seconds=60) as held:
         held.check()
         storage.swap_bytes(uri, storage.read_bytes(uri), ELSEWHERE)
-        with pytest.raises(lease.LeaseLostError, match="taken over by another trainer"):
+        with pytest.raises(lease.LeaseLostError, match="taken over by another process"):
             held.check()
     assert storage.read_bytes(uri) == ELSEWHERE  # and leaves it to the other
 

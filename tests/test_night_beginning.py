@@ -87,6 +87,7 @@ def test_the_rounds_are_planned_and_begin_with_that_version(
     assert train.continue_digest == best["weights_digest"]
     before = training._weights_before(run, 1, train, start.class_names)
     assert before == Run.of(str(champions), "first").weights(1)
+    storage.write_bytes(f"{run.weights(1)}/checkpoint", b"of round 1")
     assert training._weights_before(run, 2, train, start.class_names) == run.weights(1)
 
 

@@ -1,3 +1,4 @@
+import errno
 import io
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 from tests.data.pictures import encoded
 
+from boxloop import storage
 from boxloop.data.dataset import BOX_COLUMNS, IMAGE_COLUMNS, Dataset, build_table, write_dataset
 from boxloop.origin import SAMPLES, read_samples
 
@@ -49,3 +51,19 @@ def test_cmyk_becomes_what_all_decoders_agree_on(tmp_path: Path) -> None:
     with Image.open(io.BytesIO(sample)) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
         assert np.asarray(image).mean(axis=(0, 1)) == pytest.approx([90, 20, 30], abs=3)
+
+
+def test_a_disk_that_fails_for_now_costs_no_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = write_images(tmp_path / "images", [jpeg("RGB"), jpeg("RGB", 30)])
+    read_bytes = storage.read_bytes
+
+    def fail(uri: str) -> bytes:
+        if uri.endswith("001.jpg"):
+            raise OSError(errno.EIO, "a fault of the test", uri)
+        return read_bytes(uri)
+
+    monkeypatch.setattr(storage, "read_bytes", fail)
+    with pytest.raises(OSError, match="a fault of the test"):
+        read_samples(uri)

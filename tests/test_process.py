@@ -2,6 +2,9 @@ import os
 import subprocess
 import sys
 
+import psutil
+import pytest
+
 from boxloop import process
 
 
@@ -33,3 +36,10 @@ def test_a_number_that_is_used_again_is_another_process() -> None:
 
 def test_nothing_is_known_of_a_process_elsewhere() -> None:
     assert process.is_alive({**process.identify(), "machine": "another"}) is None
+
+
+def test_a_process_stays_the_same_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = process.identify()
+    an_hour_ahead = psutil.boot_time() + 3600
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: an_hour_ahead)
+    assert process.is_alive(identity)

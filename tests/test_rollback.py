@@ -7,6 +7,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.child import INPUT_ERROR
 from boxloop.cli import main
+from boxloop.gcs import folders
 from boxloop.lease import LeaseLostError, hold
 from boxloop.rollback import check_rolled_back, rollback, started_rounds
 
@@ -116,24 +117,15 @@ def test_a_kill_amid_a_round_leaves_it_unfinished(
     for name in ("done/merge.json", "a.bin", "summary.json"):
         storage.write_bytes(f"{run.round(1)}/{name}", b"")
     moved: list[str] = []
-    real = storage._bucket
+    real = folders.move_blob
 
-    class Watched:
-        """A bucket that is killed at the third object."""
+    def killed_at_the_third(bucket: Any, name: str, target: str) -> None:
+        if len(moved) == 2:
+            raise Killed
+        moved.append(name.rpartition("round_01/")[2])
+        real(bucket, name, target)
 
-        def __init__(self) -> None:
-            self.bucket = real(run.uri)[0]
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.bucket, name)
-
-        def copy_blob(self, blob: Any, bucket: Any, name: str) -> None:
-            if len(moved) == 2:
-                raise Killed
-            moved.append(blob.name.rpartition("round_01/")[2])
-            self.bucket.copy_blob(blob, self.bucket, name)
-
-    monkeypatch.setattr(storage, "_bucket", lambda uri: (Watched(), real(uri)[1]))
+    monkeypatch.setattr(folders, "move_blob", killed_at_the_third)
     with pytest.raises(Killed):
         storage.move_folder(run.round(1), f"{run.uri}/x", first=("summary.json", "done"))
     monkeypatch.undo()

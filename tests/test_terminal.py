@@ -1,6 +1,8 @@
+import getpass
+
 import pytest
 
-from boxloop.terminal import figure, printable, printable_lines
+from boxloop.terminal import figure, login_name, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,12 @@ def test_lines_stay_lines() -> None:
 
 def test_a_figure_that_is_not_known_is_a_dash() -> None:
     assert [figure(0.53125), figure(None)] == ["0.531", "\N{EN DASH}"]
+
+
+@pytest.mark.parametrize("error", [KeyError(1000), OSError("no such user")])
+def test_a_login_may_have_no_name(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def getuser() -> str:
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", getuser)
+    assert login_name() is None

@@ -66,7 +66,7 @@ ADVICE = {
         "architecture.md",
     ),
     LEASE: Advice(
-        "Another trainer has this round. If it is meant to, wait for it; else end it, and clear "
+        "Another process has this round. If it is meant to, wait for it; else end it, and clear "
         "the task: its lease is free a minute after it has ended.",
         "operator.md",
     ),

@@ -7,7 +7,10 @@ member's last name in a folder of ours.
 from __future__ import annotations
 
 import contextlib
+import errno
+import lzma
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,12 +22,22 @@ from typing import IO, NamedTuple, cast
 LARGEST = 4 * 2**30
 """Bytes of the largest member that is read."""
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error),
+    *(IndexError, OverflowError, RuntimeError, UnicodeError),  # encrypted, or nonsense in a header
+)
+_BROKEN_ERRNO = (None, errno.EINVAL)
+"""Of an OSError that is about what is in an archive, and not about a disk."""
 
 
 def is_archive(path: Path) -> bool:
     """Whether a file is an archive that can be read here."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    if not path.is_file():
+        return False
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except _BROKEN:  # a compressed file that is cut short
+        return False
 
 
 def read_member(archive: Path, name: str) -> bytes:
@@ -84,7 +97,9 @@ def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
         else:
             with tarfile.open(archive) as tar:
                 yield _tar_members(tar)
-    except _BROKEN as error:
+    except (*_BROKEN, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _BROKEN_ERRNO:
+            raise
         raise ValueError(f"{archive}: is no archive that can be read: {error}") from error
 
 

@@ -78,11 +78,9 @@ class Run:
         """Folder of the exported SavedModel."""
         return f"{self.round(round_number)}/model"
 
-    def detections(
-        self, round_number: int, shard: int, num_shards: int, part: int, digest: str
-    ) -> str:
-        """One part of the detections in one shard of the candidate pool: Parquet."""
-        name = f"detections-{shard:05d}-of-{num_shards:05d}-{part:05d}-{digest}.parquet"
+    def detections(self, round_number: int, part: int, num_parts: int, digest: str) -> str:
+        """Detections in one part of the candidate pool, from 1: Parquet."""
+        name = f"detections-{part:05d}-of-{num_parts:05d}-{digest}.parquet"
         return f"{self.round(round_number)}/detections/{name}"
 
     def adoptions(self, round_number: int) -> str:
@@ -137,13 +135,29 @@ class Run:
         """Who may write the round's checkpoints: JSON, while a trainer runs."""
         return f"{self.round(round_number)}/train.lease"
 
+    def export_lease(self, round_number: int) -> str:
+        """Who may write the round's bundle: JSON, while it is exported."""
+        return f"{self.round(round_number)}/export.lease"
+
     def heartbeat(self, round_number: int) -> str:
         """Changes while somebody waits for the round's training."""
         return f"{self.round(round_number)}/train.heartbeat"
 
+    def digests(self, round_number: int, task: str) -> str:
+        """Digests of the files that a task wrote: JSON, written before the task's marker."""
+        return f"{self.round(round_number)}/digests/{task}.json"
+
+    def collected(self, round_number: int) -> str:
+        """What `boxloop gc` has removed of the round, and when: JSON."""
+        return f"{self.round(round_number)}/gc.json"
+
     def timing(self, round_number: int, task: str) -> str:
         """When a task ran and for how long: JSON."""
         return f"{self.round(round_number)}/timings/{task}.json"
+
+    def run_digests(self, task: str) -> str:
+        """Digests of the files that a task of no round wrote: JSON."""
+        return f"{self.uri}/digests/{task}.json"
 
     @property
     def decision(self) -> str:

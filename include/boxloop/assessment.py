@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from boxloop import origin, prediction, storage
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
-from boxloop.ledger import Value
+from boxloop.ledger import Value, exported_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +26,9 @@ def evaluate(run: Run, round_number: int) -> Value:
 
     dataset = read_dataset(run.dataset(round_number))
     experiment = read_experiment(run.experiment)
-    with storage.local_folder(run.model(round_number)) as folder:
-        opened = prediction.open_bundle(folder, experiment.predict)
+    model, digest = run.model(round_number), exported_digest(run, round_number)
+    with storage.local_folder(model) as folder:
+        opened = prediction.open_bundle(folder, experiment.predict, digest, where=model)
         validation, _ = prediction.detect(
             opened,
             dataset.split("validation"),

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from boxloop import storage
+from boxloop import moved, storage
 from boxloop.artifacts import Champions, Library, Run
 from boxloop.ledger import finished_rounds, task_value
 from boxloop.training import weights_digest
@@ -40,7 +40,8 @@ def history(root: str, name: str) -> list[Record]:
     champions = Champions.of(root, name)
     records: list[Record] = []
     while storage.exists(champions.record(len(records) + 1)):
-        records.append(dict(storage.read_json(champions.record(len(records) + 1))))
+        record = storage.read_json(champions.record(len(records) + 1))
+        records.append(dict(moved.value_here(record, champions.uri)))
     return records
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from typing import Any
 
 from boxloop import champion
 from boxloop.cli_help import add_root, told
 from boxloop.storage import absolute
-from boxloop.terminal import figure, printable_lines
+from boxloop.terminal import SOMEBODY, figure, login_name, printable_lines
 
 NAME = "nightly"
 
@@ -119,7 +118,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _rollback(options: argparse.Namespace) -> int:
     root = absolute(options.root)
-    record = champion.roll_back(root, options.name, to=options.to, by=getpass.getuser())
+    record = champion.roll_back(root, options.name, to=options.to, by=login_name() or SOMEBODY)
     sys.stdout.write(printable_lines(describe(record)) + "\n")
     return 0
 
@@ -130,7 +129,7 @@ def _set(options: argparse.Namespace) -> int:
         options.name,
         options.run,
         round_number=options.round,
-        by=getpass.getuser(),
+        by=login_name() or SOMEBODY,
     )
     sys.stdout.write(printable_lines(describe(record)) + "\n")
     return 0

@@ -15,10 +15,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from boxloop import heartbeat
+from boxloop import heartbeat, storage
 
 INPUT_ERROR = 2
 """Exit code where trying again cannot help: wrong input or settings, a loss that is no number, out
@@ -27,6 +27,8 @@ STOPPED = 143
 """Exit code of a task that was told to end, by SIGTERM, and has saved what it had."""
 LIFELINE = "BOXLOOP_LIFELINE"
 PROGRESS = "@progress "
+AIRFLOWS = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "BOXLOOP_ALERT_URL", "BOXLOOP_LAUNCHER")
+"""Beginnings of variables that no task needs, and that may hold secrets."""
 TENSORFLOW = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # evaluate and predict share a GPU
@@ -39,8 +41,8 @@ def step_command(
     task: str,
     run_uri: str,
     round_number: int,
-    shard: int = 0,
-    num_shards: int = 1,
+    worker: int = 0,
+    workers: int = 1,
 ) -> list[str]:
     """Return the command line that runs one task of a round.
 
@@ -48,13 +50,15 @@ def step_command(
         task: a name from `boxloop.steps.ROUND_TASKS`.
         run_uri: a folder or gs:// prefix.
         round_number: from 1.
-        shard: which part of the candidate pool, from 0.
-        num_shards: parts of the candidate pool.
+        worker: of `predict`: the number of one of several workers, from 1.
+        workers: how many there are.
     """
     command = [interpreter(), "-m", "boxloop", "step", task]
     command += ["--run", run_uri, "--round", str(round_number)]
-    if num_shards > 1:
-        command += ["--shard", str(shard), "--num-shards", str(num_shards)]
+    if worker:
+        command += ["--worker", str(worker)]
+    if workers > 1:
+        command += ["--workers", str(workers)]
     return command
 
 
@@ -69,7 +73,7 @@ def parse_progress(line: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(line.removeprefix(PROGRESS))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -151,9 +155,23 @@ def _wait_for_parent() -> None:
     os._exit(1)
 
 
+@contextlib.contextmanager
+def stop_on_sigterm() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM sets; elsewhere than in the main thread nothing does."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def task_environment() -> dict[str, str]:
-    """Return this environment without Airflow's secrets, and with what TensorFlow needs."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
+    """Return this environment less Airflow's secrets, and with what TensorFlow and gs:// need."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(AIRFLOWS)}
     ours.pop(LIFELINE, None)
     ours.pop("PYTHONDONTWRITEBYTECODE", None)  # it makes the import of TensorFlow 3 times as long
-    return {**TENSORFLOW, **ours, "PYTHONUNBUFFERED": "1"}
+    return {**TENSORFLOW, **ours, **storage.key_environment(), "PYTHONUNBUFFERED": "1"}

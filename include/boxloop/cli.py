@@ -21,6 +21,7 @@ from boxloop import (
     steps,
     tensorboard_cli,
     train_cli,
+    upkeep_cli,
     zoo_cli,
 )
 from boxloop.cli_help import add_root, grouped, told
@@ -34,6 +35,7 @@ GROUPS = {
     "Begin": ("demo", "airflow"),
     "Your data": ("doctor", "data", "split", "import"),
     "Runs": ("run", "step", "report", "review", "nightly", "tensorboard", "history", "rollback"),
+    "Upkeep": ("gc", "verify", "moved"),
     "Models": ("zoo", "train", "detect", "champion"),
 }
 HOPELESS = (ValueError, FileNotFoundError, PermissionError, FloatingPointError, MemoryError)
@@ -96,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         review_cli,
         tensorboard_cli,
         train_cli,
+        upkeep_cli,
         zoo_cli,
     ):
         module.add_commands(commands)
@@ -150,7 +153,7 @@ def _add_step(commands: Any) -> None:
             "Run one task of one round. Airflow's tasks and `boxloop run` do this; by hand it "
             "shows a task that fails on its own.",
             "step evaluate --run .boxloop/experiments/trial --round 1",
-            "step predict --run .boxloop/experiments/trial --round 1 --shard 0 --num-shards 2",
+            "step predict --run .boxloop/experiments/trial --round 1 --worker 1 --workers 2",
         ),
     )
     step.add_argument(
@@ -159,10 +162,14 @@ def _add_step(commands: Any) -> None:
     step.add_argument("--run", required=True, help="the run's folder, or gs://")
     step.add_argument("--round", type=int, required=True, help="which round, from 1")
     step.add_argument(
-        "--shard", type=int, default=0, help="of predict: which part of the pool (default: 0)"
+        "--worker",
+        type=int,
+        default=0,
+        help="of predict: do the share of this one of several workers, from 1 (default: all that "
+        "is left)",
     )
     step.add_argument(
-        "--num-shards", type=int, default=1, help="of predict: how many parts (default: 1)"
+        "--workers", type=int, default=1, help="of predict: how many there are (default: 1)"
     )
     step.set_defaults(command=_step)
 
@@ -253,11 +260,11 @@ def _step(options: argparse.Namespace) -> int:
             options.task,
             options.run,
             options.round,
-            shard=options.shard,
-            num_shards=options.num_shards,
+            worker=options.worker,
+            workers=options.workers,
             started=psutil.Process().create_time(),  # the time of starting up counts too
         )
-    sys.stdout.write(f"{value}\n")
+    sys.stdout.write(f"{steps.brief(value)}\n")
     return 0
 
 

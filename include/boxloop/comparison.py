@@ -16,7 +16,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.child import interpreter
 from boxloop.experiment import read_experiment
-from boxloop.ledger import finished_value, task_value
+from boxloop.ledger import finished_value, recorded, task_value
 from boxloop.nightly_settings import PromotionConfig
 from boxloop.verdict import Change
 
@@ -161,16 +161,13 @@ def detect_with_champion(bundle_uri: str, digest: str, run_uri: str, round_numbe
     from boxloop.prediction import check_readable, detect, open_bundle
 
     run = Run(run_uri)
-    found = storage.read_json(f"{bundle_uri}/bundle.json")["digest"]
-    if found != digest:
-        raise ValueError(
-            f"{bundle_uri} is {found}, not the champion {digest}: it was exported anew"
-        )
     images = read_dataset(run.dataset(round_number)).split("test")
     with storage.local_folder(bundle_uri) as folder:
-        opened = open_bundle(folder, read_experiment(run.experiment).predict)
+        config = read_experiment(run.experiment).predict
+        opened = open_bundle(folder, config, digest, where=bundle_uri)
         detections, unreadable = detect(opened, images)
     check_readable(unreadable, len(images))
-    storage.write_json(f"{run.champion_detections}.json", unreadable)
-    storage.write_bytes(run.champion_detections, to_parquet(detections))
+    with recorded(run, "champion_detections"):
+        storage.write_json(f"{run.champion_detections}.json", unreadable)
+        storage.write_bytes(run.champion_detections, to_parquet(detections))
     return run.champion_detections

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boxloop import storage
+from boxloop.borders import spreadsheet_csv
 from boxloop.cli_help import told
 from boxloop.experiment import build_data_config, default_root, parse_setting
 from boxloop.settings import DataConfig
@@ -200,8 +201,7 @@ def _import(options: argparse.Namespace) -> int:
     target = _target(options)
     source = _read(options, _keep_splits(options, target))
     storage.write_bytes(f"{target}/truth.parquet", to_parquet(source.truth))
-    set_aside = source.set_aside.to_csv(index=False).encode()
-    storage.write_bytes(f"{target}/set_aside.csv", set_aside)
+    storage.write_bytes(f"{target}/set_aside.csv", spreadsheet_csv(source.set_aside))
     write_dataset(target, source.dataset)
     storage.write_json(f"{target}/{ORIGIN}", {"source": storage.absolute(options.source)})
     counts = (len(source.dataset.images), len(source.dataset.boxes), len(source.set_aside))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from boxloop import prediction, storage
 from boxloop.cli_help import told
+from boxloop.setting_checks import check
 from boxloop.settings import PredictConfig
-from boxloop.train_settings import check
 
 if TYPE_CHECKING:
     from boxloop.inference.portable import Found, Spec
@@ -56,11 +56,15 @@ def add_commands(commands: Any) -> None:
         choices=["auto", "tflite", "tensorflow"],
         help="what computes; auto: TFLite on a CPU, TensorFlow on a GPU (default: auto)",
     )
+    detect.add_argument(
+        "--digest",
+        help="of the model, as its model card has it; another is not loaded (default: any)",
+    )
     detect.set_defaults(command=_detect)
 
 
 def _detect(options: argparse.Namespace) -> int:
-    from boxloop.bundle import default_threshold
+    from boxloop.bundle import default_threshold, why_none
     from boxloop.inference.stream import detect_all
 
     logging.getLogger().setLevel(logging.ERROR)  # stdout is for JSON
@@ -68,9 +72,10 @@ def _detect(options: argparse.Namespace) -> int:
     if options.output is not None:
         _check_output(options.output, named)
     has_bundle = storage.exists(f"{options.model.rstrip('/')}/bundle.json")
-    check(has_bundle, f"{options.model} has no bundle.json: it is no bundle of Boxloop's")
+    check(has_bundle, "" if has_bundle else why_none(options.model))
+    config = PredictConfig(engine=options.engine)
     with storage.local_folder(options.model) as folder:
-        engine, spec = prediction.open_bundle(folder, PredictConfig(engine=options.engine))
+        engine, spec = prediction.open_bundle(folder, config, options.digest, where=options.model)
         min_score = options.min_score
         if min_score is None:
             min_score = default_threshold(folder) or MIN_SCORE

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import httpx
 
 from boxloop import storage
+from boxloop.borders import masked
+from boxloop.caches import cache_root
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,7 @@ _REPORT_EVERY = 5.0  # seconds
 
 def cache_folder() -> Path:
     """Return where weights are kept: below $BOXLOOP_CACHE, $XDG_CACHE_HOME or ~/.cache."""
-    root = os.environ.get("BOXLOOP_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "boxloop" / "weights"
+    return cache_root() / "weights"
 
 
 def is_network(source: str) -> bool:
@@ -44,12 +44,17 @@ def check_source(source: str, sha256: str | None) -> None:
     if not is_network(source):
         return
     if scheme not in ("https", "http", "gs"):
-        raise ValueError(f"{source}: there is https://, gs:// or a path, got {scheme}://")
+        raise ValueError(f"{masked(source)}: there is https://, gs:// or a path, got {scheme}://")
+    if "://***@" in masked(source):
+        raise ValueError(
+            f"{masked(source)}: an address with a login would be written into experiment.yaml for "
+            "all to read; fetch the file yourself and name its path"
+        )
     if sha256 is None:
         show = "gcloud storage cat" if scheme == "gs" else "curl -L"
         raise ValueError(
-            f"{source}: a file from a network is not used without its sha256. If you trust the "
-            f"address, set sha256 to what `{show} {source} | sha256sum` prints"
+            f"{masked(source)}: a file from a network is not used without its sha256. If you trust "
+            f"the address, set sha256 to what `{show} {masked(source)} | sha256sum` prints"
         )
 
 
@@ -90,12 +95,14 @@ def digest(path: Path) -> str:
 def verify(path: Path, sha256: str, *, where: str) -> None:
     """Raise ValueError if a file is missing or has another sha256; `where` is its name."""
     if not path.is_file():
-        raise ValueError(f"{where}: there is no such file, so its sha256 cannot be compared")
+        raise ValueError(
+            f"{masked(where)}: there is no such file, so its sha256 cannot be compared"
+        )
     found = digest(path)
     if found != sha256:
         raise ValueError(
-            f"{where} has sha256 {found}, expected {sha256}: it is another file, or was changed; "
-            "correct the setting only if you trust what you find there"
+            f"{masked(where)} has sha256 {found}, expected {sha256}: it is another file, or was "
+            "changed; correct the setting only if you trust what you find there"
         )
 
 
@@ -109,7 +116,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 def _fetch_anew(source: str, sha256: str, path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
-    log.info("Fetching %s", source)
+    log.info("Fetching %s", masked(source))
     try:
         was_resumed = _receive(source, part)
         if was_resumed and digest(part) != sha256:  # its pieces may be of two versions
@@ -120,7 +127,7 @@ def _fetch_anew(source: str, sha256: str, path: Path) -> None:
         part.unlink(missing_ok=True)
         raise
     part.replace(path)
-    log.info("Fetched %s: %.1f MB, sha256 as expected", source, path.stat().st_size / 1e6)
+    log.info("Fetched %s: %.1f MB, sha256 as expected", masked(source), path.stat().st_size / 1e6)
 
 
 def _receive(source: str, part: Path) -> bool:
@@ -137,8 +144,8 @@ def _receive(source: str, part: Path) -> bool:
         except (httpx.TransportError, ConnectionError) as error:
             failures = 0 if _size(part) > before else failures + 1
             if failures > len(PAUSES):
-                raise ConnectionError(f"{source} cannot be fetched: {error}") from error
-            log.warning("%s: %s; trying again from byte %d", source, error, _size(part))
+                raise ConnectionError(masked(f"{source} cannot be fetched: {error}")) from error
+            log.warning("%s: %s; trying again from byte %d", masked(source), error, _size(part))
             time.sleep(PAUSES[failures - 1] if failures else 0.0)
         else:
             return was_resumed
@@ -162,19 +169,19 @@ def _receive_once(url: str, part: Path) -> None:
             for chunk in _reported(response.iter_raw(), total):
                 file.write(chunk)
                 if file.tell() > LARGEST:
-                    raise ValueError(f"{url} is larger than {LARGEST / 1e9:.1f} GB")
+                    raise ValueError(f"{masked(url)} is larger than {LARGEST / 1e9:.1f} GB")
 
 
 def _refuse_downgrade(url: str) -> Callable[[httpx.Request], None]:
     def check(request: httpx.Request) -> None:
         if url.startswith("https:") and request.url.scheme != "https":
-            raise ValueError(f"{url} leads on to {request.url}, which is not https://")
+            raise ValueError(masked(f"{url} leads on to {request.url}, which is not https://"))
 
     return check
 
 
 def _check_status(url: str, response: httpx.Response) -> None:
-    answer = f"{url}: the server answers {response.status_code} {response.reason_phrase}"
+    answer = f"{masked(url)}: the server answers {response.status_code} {response.reason_phrase}"
     if response.status_code in _TRANSIENT:
         raise ConnectionError(answer)
     if response.status_code not in (200, 206):

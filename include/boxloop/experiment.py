@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import yaml
 
-from boxloop import storage
+from boxloop import moved, storage
 from boxloop.oracle_settings import LABELS, NOBODY, STUDY
 from boxloop.settings import DataConfig, Experiment
 from boxloop.train_settings import ModelConfig
+from boxloop.yaml_text import parse_yaml, shown
 from boxloop.zoo import MODELS, find_model
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ T = TypeVar("T")
 CONFIGS = MODELS.parent
 EXPERIMENTS = CONFIGS / "experiments"
 _OLD_MODES = {"label_match": LABELS, "none": NOBODY}
+FORMAT = 1
+"""Of experiment files; raised when an older Boxloop would read one wrongly."""
 CHANGEABLE = ("rounds", "stop")
 """Settings that say how far a run goes, and nothing about any of its rounds."""
 
@@ -42,7 +45,8 @@ def read_experiment(uri: str, overrides: Mapping[str, Any] | None = None) -> Exp
         ValueError: if a setting is unknown, missing, of the wrong type or out of bounds.
         FileNotFoundError: if there is no such file.
     """
-    settings = _read_yaml(_find(uri))
+    found = _find(uri)
+    settings = moved.value_here(_read_yaml(found), found)
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     # the model first: other overrides may change its zoo entry
     if "model" in given:
@@ -104,15 +108,13 @@ def parse_setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"a setting is NAME=VALUE, such as train.steps=50, got {text!r}")
-    try:
-        return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"the value of {name.strip()} is not YAML: {value!r}") from error
+    return name.strip(), parse_yaml(value, f"the value of {name.strip()}")
 
 
 def experiment_yaml(experiment: Experiment) -> bytes:
     """Return the experiment with every setting written out, as `read_experiment` reads it."""
-    return yaml.safe_dump(dataclasses.asdict(experiment), sort_keys=False).encode()
+    settings = {"format": FORMAT, **dataclasses.asdict(experiment)}
+    return yaml.safe_dump(settings, sort_keys=False).encode()
 
 
 def fixed_settings(data: bytes) -> dict[str, Any]:
@@ -120,20 +122,26 @@ def fixed_settings(data: bytes) -> dict[str, Any]:
 
     How many rounds there are, and what ends a run, may change once rounds are finished.
     """
-    settings = yaml.safe_load(data)
-    return {name: value for name, value in settings.items() if name not in CHANGEABLE}
+    settings = parse_yaml(data, "experiment.yaml")
+    others = (*CHANGEABLE, "format")
+    return {name: value for name, value in settings.items() if name not in others}
 
 
-def changed_yaml(data: bytes, experiment: Experiment) -> bytes:
+def changed_yaml(data: bytes, experiment: Experiment, *, place: str = "") -> bytes:
     """Return a run's experiment.yaml with the changeable settings of an experiment.
 
     All others stay as they are written, also those that a newer version would write out.
 
+    Args:
+        data: the run's experiment.yaml.
+        experiment: what is asked for.
+        place: where the file is, for addresses in it that have moved since.
+
     Raises:
         ValueError: if one of them is another in the experiment; says which.
     """
-    settings = yaml.safe_load(data)
-    before = _build_experiment(settings)
+    settings = parse_yaml(data, "experiment.yaml")
+    before = _build_experiment(moved.value_here(settings, place))
     for field in dataclasses.fields(Experiment):
         old, new = getattr(before, field.name), getattr(experiment, field.name)
         if field.name not in CHANGEABLE and old != new:
@@ -160,6 +168,7 @@ def _first_difference(old: Any, new: Any, name: str) -> str:
 
 def _build_experiment(settings: dict[str, Any]) -> Experiment:
     """Build an experiment, also from the experiment.yaml of a run before judges had a setting."""
+    settings = _without_format(settings)
     oracle, predict = settings.get("oracle"), settings.get("predict")
     if isinstance(oracle, dict) and oracle.get("mode") in _OLD_MODES and "by" not in oracle:
         oracle = oracle | {"by": _OLD_MODES[oracle["mode"]], "mode": STUDY}
@@ -169,6 +178,16 @@ def _build_experiment(settings: dict[str, Any]) -> Experiment:
         settings = settings | {"predict": predict}
     experiment: Experiment = _build(Experiment, settings, "")
     return experiment
+
+
+def _without_format(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without their format, which those of before there was one do not tell."""
+    if (found := settings.get("format", FORMAT)) != FORMAT:
+        raise ValueError(
+            f"the settings have format {found!r}, this Boxloop knows {FORMAT}: "
+            "they are of another version; bring Boxloop up to date (git pull, make setup)"
+        )
+    return {name: value for name, value in settings.items() if name != "format"}
 
 
 def _model_settings(name: str) -> dict[str, Any]:
@@ -192,12 +211,9 @@ def _find(uri: str) -> str:
 
 
 def _read_yaml(uri: str) -> dict[str, Any]:
-    try:
-        settings = yaml.safe_load(storage.read_bytes(uri))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{uri}: is not YAML: {error}") from error
+    settings = parse_yaml(storage.read_bytes(uri), uri)
     if not isinstance(settings, dict):
-        raise ValueError(f"{uri}: expected settings such as 'rounds: 7', got {settings!r}")
+        raise ValueError(f"{uri}: expected settings such as 'rounds: 7', got {shown(settings)}")
     return settings
 
 
@@ -208,7 +224,7 @@ def _lay_over(settings: dict[str, Any], name: str, value: Any) -> None:
         if group is None:
             group = settings[parent] = {}
         if not isinstance(group, dict):
-            raise ValueError(f"setting {name}: {parent} is {group!r}, not a group of settings")
+            raise ValueError(f"setting {name}: {parent} is {shown(group)}, not a group of settings")
         settings = group
     settings[leaf] = value
 
@@ -216,10 +232,10 @@ def _lay_over(settings: dict[str, Any], name: str, value: Any) -> None:
 def _build(cls: type[Any], settings: Any, where: str) -> Any:
     """Build a dataclass from a mapping, naming the setting that does not fit."""
     if not isinstance(settings, dict):
-        raise ValueError(f"{where.rstrip('.')} must be a group of settings, got {settings!r}")
+        raise ValueError(f"{where.rstrip('.')} must be a group of settings, got {shown(settings)}")
     types = typing.get_type_hints(cls)
     if unknown := sorted(set(settings) - set(types), key=str):
-        raise ValueError(f"unknown setting {where}{unknown[0]}; there are {', '.join(types)}")
+        raise ValueError(f"unknown setting {where}{unknown[0]!s:.60}; there are {', '.join(types)}")
     needed = {f.name for f in dataclasses.fields(cls) if _is_required(f)}
     if missing := sorted(needed - set(settings)):
         raise ValueError(f"setting {where}{missing[0]} is missing")
@@ -239,11 +255,14 @@ def _convert(expected: Any, value: Any, name: str) -> Any:
     container = typing.get_origin(expected)
     if container is list and isinstance(value, list):
         return [_convert(options[0], item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if expected == dict[str, str] and isinstance(value, dict):
+        for item in (*value, *value.values()):
+            _convert(str, item, f"each name in {name}")
     if container in (dict, list):
         options = (container,)
     if float in options and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, options) or (isinstance(value, bool) and bool not in options):
         wanted = " or ".join(option.__name__ for option in options)
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import re
 import sys
 import textwrap
@@ -29,6 +30,7 @@ from boxloop.advice import (
     UNKNOWN,
 )
 from boxloop.artifacts import Run
+from boxloop.borders import masked
 from boxloop.lease import LeaseLostError
 from boxloop.settings import Experiment
 from boxloop.terminal import printable_lines
@@ -45,6 +47,7 @@ _SETTING = rf"(?:{_SECTIONS})(?:\.[a-z_0-9]+)+"
 _SINGLE = "model|rounds|seed"
 """Settings of an experiment that begin a message without a dot."""
 _SUFFIXES = "csv|xml|jsonl?|ya?ml|txt|parquet|jpe?g|png|bmp|webp|zip|tar|gz|tfrecord|pbtxt|h5|npz"
+_LONGEST = 20_000  # characters of a message that are looked at
 SHELL_SIGNAL = 128
 """What a shell adds to the number of a signal."""
 
@@ -88,7 +91,8 @@ def find_cause(error: BaseException) -> Cause:
     if _is_from(error, "docker") and not _is_from(error, *_CLOUD):
         kinds = []  # Docker does not answer: no file is missing, and there is no bucket
     telling = next((kind for kind in kinds if kind != SETTING), *kinds[:1] or [UNKNOWN])
-    return Cause(telling, str(error) or type(error).__name__, _subject(error))
+    message = masked(str(error)[:_LONGEST]) or type(error).__name__
+    return Cause(telling, message, masked(_subject(error)))
 
 
 def failure_line(error: BaseException) -> str:
@@ -101,9 +105,10 @@ def parse_failure(line: str) -> Cause | None:
     if not line.startswith(MARK):
         return None
     try:
-        return Cause(**json.loads(line.removeprefix(MARK)))
-    except (TypeError, ValueError):
+        cause = Cause(**json.loads(line.removeprefix(MARK)))
+    except (TypeError, ValueError, RecursionError):
         return None
+    return cause if all(isinstance(each, str) for each in cause) else None
 
 
 def failure_block(
@@ -178,11 +183,13 @@ def _is_from(error: BaseException, *packages: str) -> bool:
 
 
 def _kind(error: BaseException) -> str:
-    name, message = type(error).__name__, str(error)
+    name, message = type(error).__name__, str(error)[:_LONGEST]
     if _is_from(error, *_CLOUD) and type(error).__module__.startswith((*_CLOUD, *_HTTP)):
         return BUCKET
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DISK
+    if name == "ResourceExhaustedError" and os.strerror(errno.ENOSPC) in message:
+        return DISK  # TensorFlow has the same name for memory
     if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
         return MEMORY
     if re.match(r"round \d+ failed;", message):
@@ -211,7 +218,7 @@ def _subject(error: BaseException) -> str:
 
 def _named(error: BaseException) -> str:
     """Return what an error names by itself."""
-    message = str(error)
+    message = str(error)[:_LONGEST]
     if found := re.match(r"Fields? (\".+?)(?:, line \d+)?: ", message):
         return f"the form's field {found[1]}"
     if isinstance(error, OSError) and error.filename:
@@ -222,7 +229,9 @@ def _named(error: BaseException) -> str:
         return f"setting {found[1]}"
     if found := re.match(r"(?:unknown )?setting ([a-z_0-9.]*\w)", message):
         return f"setting {found[1]}"
-    if found := re.search(r"[a-z][a-z0-9+]*://[^\s;,'\"]+|(?<![\w.:/])/[^\s:;,'\"]+", message):
+    if found := re.search(
+        r"(?<![a-z0-9+])[a-z][a-z0-9+]*://[^\s;,'\"]+|(?<![\w.:/])/[^\s:;,'\"]+", message
+    ):
         return found[0].rstrip(":.)")
     return ""
 

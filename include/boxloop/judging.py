@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
-from boxloop.ledger import Value, shard_values
+from boxloop.ledger import Value, task_value
 from boxloop.oracle_settings import NOBODY, STUDY, OracleConfig, ReviewConfig
 from boxloop.settings import Experiment
 
@@ -46,15 +46,14 @@ def match_labels(run: Run, round_number: int) -> Value:
 
     experiment = read_experiment(run.experiment)
     config, dataset = experiment.oracle, read_dataset(run.dataset(round_number))
-    shards = shard_values(run.uri, round_number)
-    uris = [uri for shard in shards for uri in shard["detections_uris"]]
-    unreadable = {k: v for shard in shards for k, v in shard["unreadable"].items()}
+    found = task_value("predict", run.uri, round_number)
+    uris, unreadable = found["detections_uris"], found["unreadable"]
     validation = from_parquet(storage.read_bytes(run.validation_detections(round_number)))
     calibration = calibrate_oracle(validation, dataset, config)
     images = dataset.candidates.iloc[: 0 if config.by == NOBODY else None]
     judged = judge_pool(_parts(uris, unreadable, images), dataset, config, calibration)
     adoptions = judged.table[list(ADOPTION_COLUMNS)]
-    queue = _build_questions(run, round_number, experiment, dataset, adoptions, shards)
+    queue = _build_questions(run, round_number, experiment, dataset, adoptions, found)
     proposed = propose(
         judged, queue, dataset, config, round_number=round_number, model=experiment.model.name
     )
@@ -85,14 +84,19 @@ def _parts(uris: list[str], unreadable: Iterable[str], images: pd.DataFrame) -> 
 
     Last come the images in which nothing was detected, and those that could not be read.
     """
-    from boxloop.data.dataset import is_in
+    import pandas as pd
+
+    from boxloop.data.lookup import RowsByImage
     from boxloop.oracle.pool import Part
 
+    lookup, is_left = RowsByImage(images), pd.Series(True, index=images.index)
     for uri in uris:
         detections = read_detections([uri])
-        is_here = is_in(images["image_id"], detections["image_id"])
-        yield Part(detections, images[is_here])
-        images = images[~is_here]
+        its_images = lookup.of(detections["image_id"].drop_duplicates())
+        its_images = its_images[is_left.loc[its_images.index].to_numpy()]
+        is_left.loc[its_images.index] = False
+        yield Part(detections, its_images)
+    images = images[is_left]
     is_lost = images["image_id"].isin(list(unreadable))
     yield Part(read_detections([]), images[~is_lost])
     yield Part(read_detections([]), images[is_lost], is_read=False)
@@ -127,7 +131,7 @@ def _build_questions(
     experiment: Experiment,
     dataset: Dataset,
     adoptions: pd.DataFrame,
-    shards: list[Value],
+    found: Value,
 ) -> pd.DataFrame:
     """Return the review queue; it is empty where nobody is asked."""
     from boxloop import review
@@ -140,20 +144,23 @@ def _build_questions(
         return build_table([], QUEUE_COLUMNS)
     answers = review.decided_before(run, round_number)
     pool = dataset.split("pool")
-    is_lost = pool["image_id"].isin([name for shard in shards for name in shard["unreadable"]])
-    vectors = [uri for shard in shards for uri in shard["embeddings_uris"]]
+    is_lost = pool["image_id"].isin(list(found["unreadable"]))
     before = run.adoptions(round_number - 1)
     previous = from_parquet(storage.read_bytes(before)) if round_number > 1 else None
     return build_queue(
         adoptions,
-        read_detections([uri for shard in shards for uri in shard["detections_uris"]]),
+        read_detections(found["detections_uris"]),
         pool[~(pool["is_hidden"] | is_lost)],
         dataset.boxes,
         config=_measured(experiment.review, answers),
         seed=experiment.seed,
         asked={answer.image_id for answer in answers if answer.action == REJECT},
         previous=previous,
-        embeddings=read_embeddings(vectors) if experiment.review.needs_embeddings else None,
+        embeddings=(
+            read_embeddings(found["embeddings_uris"])
+            if experiment.review.needs_embeddings
+            else None
+        ),
     )
 
 

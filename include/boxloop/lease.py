@@ -65,6 +65,14 @@ def hold(
         held.release()
 
 
+def read(uri: str) -> bytes | None:
+    """Return what a lease or a heartbeat holds, None where there is none."""
+    try:
+        return storage.read_bytes(uri)
+    except FileNotFoundError:
+        return None
+
+
 class Held:
     """A lease in somebody's hands."""
 
@@ -89,8 +97,8 @@ class Held:
             content = self._next_content()
             if not storage.swap_bytes(self.uri, self._content, content):
                 raise LeaseLostError(
-                    f"{self.uri} was taken over by another trainer, as this one was not heard of "
-                    "for a while; the other one goes on from the last checkpoint"
+                    f"{self.uri} was taken over by another process, as this one was not heard of "
+                    "for a while; the other one goes on from what is there"
                 )
             self._content = content
 
@@ -99,7 +107,7 @@ class Held:
         seen: bytes | None = b""
         since = time.monotonic()
         while True:
-            found = _read(self.uri)
+            found = read(self.uri)
             if found != seen:
                 _tell(self.uri, found, seen)
                 seen, since = found, time.monotonic()
@@ -136,13 +144,6 @@ def _keep(
 
 def _end() -> None:
     os._exit(1)
-
-
-def _read(uri: str) -> bytes | None:
-    try:
-        return storage.read_bytes(uri)
-    except FileNotFoundError:
-        return None
 
 
 def _parse(content: bytes) -> dict[str, Any]:

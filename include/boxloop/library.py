@@ -239,5 +239,5 @@ def _keep(library: Library, uri: str, sha256: str, suffix: str) -> str:
         data = storage.read_bytes(uri)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise RuntimeError(f"{uri} has changed since it was read: run this again")
-        storage.write_bytes(target, data)
+        storage.write_once(target, data)
     return target

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.experiment import read_experiment
-from boxloop.ledger import Value, parent_digest, round_seconds, task_value
+from boxloop.ledger import Value, parent_digest, task_value
+from boxloop.timings import round_seconds
 
 if TYPE_CHECKING:
     import pandas as pd

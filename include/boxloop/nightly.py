@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from boxloop import champion, storage
+from boxloop import champion, moved, storage
 from boxloop.artifacts import Library, Run
 from boxloop.experiment import read_experiment, read_settings
 from boxloop.nightly_beginning import begin, first_version
 from boxloop.nightly_settings import NightlyConfig, flat
+from boxloop.setting_checks import check
 from boxloop.settings import Experiment
-from boxloop.train_settings import check
 
 if TYPE_CHECKING:
     from boxloop.inbox import Stamps
@@ -78,7 +78,8 @@ class Night:
     def records(self) -> list[Value]:
         """Return what earlier nights left, the oldest first."""
         uris = storage.list_files(self.library.nights)
-        return [storage.read_json(uri) for uri in uris if uri.endswith(".json")]
+        records = (storage.read_json(uri) for uri in uris if uri.endswith(".json"))
+        return [moved.value_here(record, self.library.uri) for record in records]
 
 
 def read_night(
@@ -211,7 +212,8 @@ def _take(
     found = examine(night, version.dataset, seen, stamps)
     grown = add_items(night.library, version, found.taken) if found.taken else version
     check_classes(version, grown)
-    digest = write_version(night.library, grown)
+    changes = bool(found.taken) or not records
+    digest = write_version(night.library, grown) if changes else records[-1]["version"]
     intake = digest_of(found.report)[:16]
     storage.write_json(night.library.intake(intake), found.report)
     is_new = not records or digest != records[-1]["version"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from boxloop import nightly, steps
 from boxloop.cli_help import add_root, told
 from boxloop.experiment import parse_setting
-from boxloop.terminal import printable_lines
+from boxloop.terminal import SOMEBODY, login_name, printable_lines
 
 CONFIG = "configs/nightly.yaml"
 
@@ -121,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
         root=night.root,
         name=config.name,
         config=config.promotion,
-        by=getpass.getuser(),
+        by=login_name() or SOMEBODY,
         began=night.began,
     )
     steps.report(run_uri)  # again: it tells of the decision as well
@@ -141,6 +140,6 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _undo(options: argparse.Namespace) -> int:
-    record = nightly.undo(_night(options, f"undo by {getpass.getuser()}"), options.to)
+    record = nightly.undo(_night(options, f"undo by {login_name() or SOMEBODY}"), options.to)
     sys.stdout.write(f"{record['reason']}\n")
     return 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from boxloop.oracle_settings import BOTH, HUMAN, JUDGES, LABELS
-from boxloop.train_settings import check, check_option
+from boxloop.setting_checks import check, check_option
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

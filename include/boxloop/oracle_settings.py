@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from boxloop.train_settings import check, check_option
+from boxloop.setting_checks import check, check_option
 
 LABELS, HUMAN, BOTH, NOBODY = "labels", "human", "both", "none"
 JUDGES = (LABELS, HUMAN, BOTH, NOBODY)
@@ -66,11 +66,6 @@ class OracleConfig:
     def asks_people(self) -> bool:
         """Whether a round waits for people."""
         return self.by in (HUMAN, BOTH)
-
-    @property
-    def asks_labels(self) -> bool:
-        """Whether image-level labels decide."""
-        return self.by in (LABELS, BOTH)
 
 
 @dataclass(frozen=True, kw_only=True)

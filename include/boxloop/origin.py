@@ -8,6 +8,7 @@ from typing import Any
 
 from boxloop import pretrained, storage
 from boxloop.artifacts import Run
+from boxloop.borders import masked
 from boxloop.bundle import CARD, METRICS
 from boxloop.experiment import read_experiment
 from boxloop.ledger import task_value
@@ -45,6 +46,7 @@ def describe(run: Run, round_number: int) -> dict[str, Any]:
 def read_samples(dataset_uri: str) -> list[bytes]:
     """Return some test images, the same each time, as files that TensorFlow decodes."""
     from boxloop.data.dataset import read_dataset
+    from boxloop.inference.stream import GONE
 
     images = read_dataset(dataset_uri).split("test")
     spread = images.iloc[:: max(1, len(images) // SAMPLES)].head(SAMPLES)
@@ -52,7 +54,7 @@ def read_samples(dataset_uri: str) -> list[bytes]:
     for uri in spread["uri"]:
         try:
             samples.append(_read_sample(uri))
-        except (OSError, ValueError) as error:
+        except (*GONE, ValueError) as error:
             log.warning("%s cannot be read: %s", uri, error)
     if not samples:
         raise ValueError(f"{dataset_uri}: no test image can be read, a model cannot be tested")
@@ -83,7 +85,7 @@ def _origin(experiment: Experiment) -> dict[str, Any] | None:
     kind, weights = chosen
     return {
         "kind": kind,
-        "source": weights.source,
+        "source": masked(weights.source),
         "sha256": weights.sha256,
         "trained_on": weights.trained_on,
         "licence": weights.licence,

@@ -10,8 +10,10 @@ from typing import Any
 
 import psutil
 
-CLOCK_SECONDS = 5.0
-"""By how much the start time of a process may seem to move when the clock is set."""
+MOVE_SECONDS = 5.0
+"""By how much the start time of a process may seem to move, where the clock has a part in it."""
+_START = 19
+"""Of the fields of /proc/PID/stat after the name: when the process began (man 5 proc)."""
 
 
 def identify(pid: int | None = None) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def is_alive(identity: Mapping[str, Any]) -> bool | None:
     if identity.get("machine") != machine():
         return None
     started = _start_time(int(identity["pid"]))
-    return bool(started) and abs(started - float(identity["started"])) < CLOCK_SECONDS
+    return bool(started) and abs(started - float(identity["started"])) < MOVE_SECONDS
 
 
 def machine() -> str:
@@ -38,10 +40,18 @@ def machine() -> str:
 
 
 def _start_time(pid: int) -> float:
-    """Return when a process began, in Unix seconds; 0 if it has ended."""
+    """Return when a process began, in seconds; 0 if it has ended.
+
+    On Linux they are counted from the start of the machine, which `machine` names, so that a living
+    process stays the same when somebody sets the clock; elsewhere from 1970.
+    """
     try:
         process = psutil.Process(pid)
-        ended = process.status() == psutil.STATUS_ZOMBIE
-        return 0.0 if ended else float(process.create_time())
-    except psutil.NoSuchProcess:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return 0.0
+        if (stat := Path(f"/proc/{pid}/stat")).exists():
+            fields = stat.read_text().rpartition(")")[2].split()  # a name may hold blanks
+            return int(fields[_START]) / os.sysconf("SC_CLK_TCK")
+        return float(process.create_time())
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return 0.0

@@ -9,7 +9,7 @@ from typing import Any
 from boxloop import champion, storage
 from boxloop.artifacts import Run
 from boxloop.comparison import compare
-from boxloop.ledger import finished_rounds
+from boxloop.ledger import finished_rounds, recorded
 from boxloop.nightly_settings import PromotionConfig
 from boxloop.verdict import Change, Verdict, judge
 
@@ -71,7 +71,8 @@ def promote(
         "rule": vars(config).copy(),
     }
     log.info("%s", decision["reason"])
-    storage.write_json(run.decision, decision)
+    with recorded(run, "promote"):
+        storage.write_json(run.decision, decision)
     return decision
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from boxloop import storage
+from boxloop import moved, storage
 from boxloop.data.dataset import (
     DOUBTFUL,
     XYXY,
@@ -97,7 +97,9 @@ def read_manifest(folder_uri: str) -> pd.DataFrame:
     Raises:
         FileNotFoundError: if there is none.
     """
-    return from_parquet(storage.read_bytes(_manifest_uri(folder_uri)))
+    manifest = from_parquet(storage.read_bytes(_manifest_uri(folder_uri)))
+    now = {uri: moved.here(uri, folder_uri) for uri in manifest["shard"].unique()}
+    return manifest.assign(shard=manifest["shard"].map(now).astype("string"))
 
 
 def shard_uris(manifest: pd.DataFrame, split: str) -> list[str]:

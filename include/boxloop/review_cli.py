@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from boxloop import storage
 from boxloop.artifacts import Run
 from boxloop.cli_help import told
 from boxloop.experiment import default_root
-from boxloop.terminal import printable
+from boxloop.terminal import login_name, printable
 
 FORMATS = ("voc", "cvat", "label_studio")
 
@@ -144,7 +143,7 @@ def _import(options: argparse.Namespace) -> int:
     found = import_review(
         run,
         folder,
-        author=options.author or _login_name(),
+        author=_author(options),
         accept_unchanged=options.accept_unchanged,
     )
     counts = ", ".join(f"{count:,} {action}" for action, count in found.recorded.items())
@@ -163,11 +162,10 @@ def _rounds(run: Run) -> list[int]:
     return rounds
 
 
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:  # a user without a name, as in containers
-        raise ValueError("your login has no name: tell who decided with --author") from error
+def _author(options: argparse.Namespace) -> str:
+    if author := options.author or login_name():
+        return str(author)
+    raise ValueError("your login has no name: tell who decided with --author")
 
 
 def _tell_set_aside(set_aside: Mapping[str, str]) -> int:

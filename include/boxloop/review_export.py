@@ -141,7 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(*known, dict(value.get("imported", {})))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{where} is missing: `boxloop review export` writes it") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{where} is damaged ({error}): export again") from error
     is_fine = isinstance(manifest.round_number, int) and isinstance(manifest.images, dict)
     if not is_fine or manifest.kind not in FORMATS or not _are_texts(manifest.images.values()):

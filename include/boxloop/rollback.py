@@ -6,8 +6,9 @@ import itertools
 import re
 from typing import Any
 
-from boxloop import storage
+from boxloop import collected, storage
 from boxloop.artifacts import Run
+from boxloop.contents import WEIGHTS
 
 _FIRST = ("train.lease", "summary.json", "done")
 """What goes first. Without its lease a trainer that still runs ends before it writes again. And
@@ -19,9 +20,9 @@ def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
     """Undo a round and all after it, or finish undoing it.
 
     Everything of those rounds, the dataset versions that they made and the finished data set move
-    to `<run>/rolled_back/<n>/`, the last round first. Nothing is deleted. The rounds before, their
-    dataset version and the settings stay. A trainer of those rounds that still runs loses its
-    lease, and so ends; other tasks must not run meanwhile.
+    to `<run>/rolled_back/<n>/`, the last round first, and the digests of all that was made of them.
+    Nothing is deleted. The rounds before, their dataset version and the settings stay. A trainer of
+    those rounds that still runs loses its lease, and so ends; other tasks must not run meanwhile.
 
     Args:
         run_uri: the run's folder, or gs://.
@@ -38,7 +39,8 @@ def rollback(run_uri: str, round_number: int) -> dict[str, Any]:
     rounds, folder = plan_rollback(run, round_number)
     storage.write_json(f"{folder}/rollback.json", _journal(round_number, rounds, False))
     folders = [[run.round(number), run.dataset(number + 1)] for number in reversed(rounds)]
-    for uri in [*itertools.chain(*folders), run.final_dataset]:
+    of_all = [run.run_digests("").rpartition("/")[0], run.final_dataset]
+    for uri in [*itertools.chain(*folders), *of_all]:
         storage.move_folder(uri, folder + uri.removeprefix(run.uri), first=_FIRST)
     storage.write_json(f"{folder}/rollback.json", _journal(round_number, rounds, True))
     return {"rounds": rounds, "kept_in": folder}
@@ -58,6 +60,8 @@ def plan_rollback(run: Run, round_number: int) -> tuple[list[int], str]:
         if journal["round"] != round_number:
             raise ValueError(_finish_first(run, journal["round"]))
         return sorted({*journal["rounds"], *(n for n in there if n >= round_number)}), folder
+    if round_number > 1 and round_number <= max(there, default=0):
+        _check_weights(run, round_number - 1)
     rounds = [number for number in there if number >= round_number]
     if round_number < 1 or not rounds:
         raise ValueError(
@@ -66,6 +70,16 @@ def plan_rollback(run: Run, round_number: int) -> tuple[list[int], str]:
         )
     last = max((int(uri.split("/")[-2]) for uri in _journals(run)), default=0)
     return rounds, f"{run.uri}/rolled_back/{last + 1}"
+
+
+def _check_weights(run: Run, round_number: int) -> None:
+    """Refuse to undo a round that could not be done again: it begins with the weights before it."""
+    if (date := collected.when(run, round_number, WEIGHTS)) is not None:
+        raise ValueError(
+            f"{run.uri}: the weights of round {round_number} were removed by gc on {date}, so "
+            f"round {round_number + 1} could not be done again; undo from a round before which "
+            "there are weights, or all: --round 1"
+        )
 
 
 def check_rolled_back(run: Run) -> None:

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 
 from boxloop.oracle_settings import OracleConfig, ReviewConfig, StopConfig
-from boxloop.train_settings import ModelConfig, TrainConfig, check, check_option
+from boxloop.setting_checks import check, check_option
+from boxloop.train_settings import ModelConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +84,14 @@ class PredictConfig:
     """auto: TFLite on a CPU, TensorFlow on a GPU and for R-CNNs; or tflite, or tensorflow."""
     batch_size: int = 32
     """Images a call of TensorFlow; TFLite takes one at a time, on each core."""
+    part_size: int = 500
+    """The most images of a part of the pool: what a killed task loses at the most, some seconds on
+    a CPU, and what several workers deal out. Each part is two or three files."""
 
     def __post_init__(self) -> None:
         check_option("predict.engine", self.engine, ("auto", "tflite", "tensorflow"))
         check(self.batch_size >= 1, f"predict.batch_size must be >= 1, got {self.batch_size}")
+        check(self.part_size >= 1, f"predict.part_size must be >= 1, got {self.part_size}")
 
 
 @dataclass(frozen=True, kw_only=True)

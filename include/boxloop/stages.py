@@ -25,7 +25,7 @@ def stage_line(task: str, seconds: float) -> str:
     """Return what the end of a stage says.
 
     Args:
-        task: of STAGES; a shard of predict is called as the task.
+        task: of STAGES; a worker of predict is called as the task.
         seconds: that it took.
 
     Returns:

@@ -1,6 +1,10 @@
-"""Text of strangers and figures, as a terminal shows them."""
+"""A terminal: text of strangers and figures as it shows them, and who sits at it."""
 
 from __future__ import annotations
+
+import getpass
+
+SOMEBODY = "a user without a name"
 
 
 def printable(text: str) -> str:
@@ -16,3 +20,11 @@ def printable_lines(text: str) -> str:
 def figure(value: float | None) -> str:
     """Return a share with three decimals, a dash where it is not known."""
     return "\N{EN DASH}" if value is None else f"{value:.3f}"
+
+
+def login_name() -> str | None:
+    """Return who is logged in, None for a user without a name, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None

@@ -14,8 +14,9 @@ from boxloop.child import interpreter
 from boxloop.cli_help import told
 from boxloop.experiment import default_root, experiment_yaml, parse_setting, read_experiment
 from boxloop.plan import locate_data
+from boxloop.setting_checks import check
 from boxloop.settings import Experiment
-from boxloop.train_settings import AugmentConfig, check
+from boxloop.train_settings import AugmentConfig
 
 if TYPE_CHECKING:
     from boxloop.data.dataset import Dataset

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from boxloop.setting_checks import check, check_option
+
 STARTS = ("previous_round", "detector", "backbone", "nothing")
+MULTI_WORKER = "multi_worker"
 FORMATS = ("checkpoint", "torch_lite0", "torch_mobilenet_v2")
 
 
@@ -114,8 +117,9 @@ class DeviceConfig:
     """What the arithmetic runs on."""
 
     strategy: str = "one_device"
-    """one_device; mirrored (all GPUs of this machine); tpu; or multi_worker, which Model Garden
-    sets up from TF_CONFIG, but no launcher starts the workers yet."""
+    """one_device; mirrored: all GPUs of this machine; multi_worker: all GPUs, or the processors, of
+    several hosts, as many as the launcher's option `hosts` says (docs/operator.md); or tpu. Each
+    device has an equal share of batch_size."""
     precision: str = "float32"
     """float32, mixed_float16 (GPUs) or mixed_bfloat16 (TPUs, new GPUs): half the memory."""
     xla: bool = False
@@ -124,7 +128,7 @@ class DeviceConfig:
     """Name or grpc:// address of the TPU, for strategy tpu."""
 
     def __post_init__(self) -> None:
-        strategies = ("one_device", "mirrored", "multi_worker", "tpu")
+        strategies = ("one_device", "mirrored", MULTI_WORKER, "tpu")
         check_option("train.device.strategy", self.strategy, strategies)
         precisions = ("float32", "mixed_float16", "mixed_bfloat16")
         check_option("train.device.precision", self.precision, precisions)
@@ -221,6 +225,11 @@ class TrainConfig:
             "train.keep: best needs train.evaluate_every, such as 100 steps",
         )
         check(
+            self.evaluate_every is None or self.device.strategy != MULTI_WORKER,
+            "train.evaluate_every does not go with train.device.strategy multi_worker: each host "
+            "would evaluate on its own part; leave it out, the task evaluate measures every round",
+        )
+        check(
             self.evaluate_every is None or self.device.precision == "float32",
             "train.evaluate_every needs train.device.precision float32: Model Garden's suppression "
             f"of overlaps takes nothing else, got {self.device.precision}",
@@ -233,17 +242,3 @@ class TrainConfig:
 
 
 _HEX = "0123456789abcdef"
-
-
-def check(is_fine: bool, message: str) -> None:
-    """Raise ValueError with this message unless all is fine."""
-    if not is_fine:
-        raise ValueError(message)
-
-
-def check_option(name: str, value: str, options: tuple[str, ...]) -> None:
-    """Raise ValueError unless a setting has one of these values."""
-    check(
-        value in options,
-        f"{name} must be {', '.join(options[:-1])} or {options[-1]}, got {value!r}",
-    )

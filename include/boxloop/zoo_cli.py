@@ -16,7 +16,8 @@ from boxloop import child
 from boxloop.cli_help import told
 from boxloop.experiment import read_model
 from boxloop.measurement import Measurement, read_measurement
-from boxloop.train_settings import ModelConfig, WeightsConfig, check
+from boxloop.setting_checks import check
+from boxloop.train_settings import ModelConfig, WeightsConfig
 from boxloop.zoo import STUDY, model_names
 
 COLUMNS = ("model", "task", "weights", "px", "COCO", "MB", "img/s", "minutes")

@@ -16,6 +16,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from boxloop.borders import masked
+
 log = logging.getLogger(__name__)
 
 URL = "BOXLOOP_ALERT_URL"
@@ -51,6 +53,7 @@ def tell(alert: Alert, root: str | None = None) -> None:
         alert: what to tell.
         root: the run's artifact root; None for $BOXLOOP_ROOT.
     """
+    alert = {k: masked(v) if isinstance(v, str) and k != "log" else v for k, v in alert.items()}
     log.error("ALERT: %s", alert["text"])
     _try("the webhook", lambda: _post(alert))
     _try("the artifact root", lambda: _write(alert, root))

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from boxloop.child import INPUT_ERROR, Child, step_command
 from boxloop.failure import Cause, StepError, ended
+from boxloop_airflow.placement import placement
 from boxloop_airflow.progress import Display, forget_progress
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class ChildTaskOperator(BaseOperator):
     Args:
         step: a name from `boxloop.steps.CHILD_TASKS`.
         spec: the round, {"run_uri": ..., "round_number": ...}. (templated)
-        shard: which part of the candidate pool, from 0.
-        num_shards: parts of the candidate pool.
+        worker: of `predict`: the number of one of several workers, from 1.
+        workers: how many there are.
     """
 
     template_fields: Sequence[str] = ("spec",)
@@ -34,27 +35,28 @@ class ChildTaskOperator(BaseOperator):
     ui_color = "#e8f0fe"
 
     def __init__(
-        self, *, step: str, spec: Any, shard: int = 0, num_shards: int = 1, **kwargs: Any
+        self, *, step: str, spec: Any, worker: int = 0, workers: int = 1, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**placement(step), **kwargs})
         self.step = step
         self.spec = spec
-        self.shard = shard
-        self.num_shards = num_shards
+        self.worker = worker
+        self.workers = workers
         self._child: Child | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Run the child to its end and return the small value that it left in its marker."""
+        """Run the child to its end and return in brief the value that it left in its marker."""
         from boxloop import steps
 
         where = (self.step, self.spec["run_uri"], self.spec["round_number"])
-        command = step_command(*where, self.shard, self.num_shards)
+        command = step_command(*where, self.worker, self.workers)
         self.log.info("Running %s", " ".join(command))
         forget_progress(context.get("task_state_store"))
         self._child = Child(command)
         display = Display(self.log, context.get("task_state_store"))
         self._check(self._child.run(display), display.cause)
-        return dict(steps.task_value(*where, shard=self.shard, num_shards=self.num_shards))
+        value = steps.task_value(*where, worker=self.worker, workers=self.workers)
+        return dict(steps.brief(value))
 
     def on_kill(self) -> None:
         """End the child and all it started; Airflow waits 5 seconds for this."""

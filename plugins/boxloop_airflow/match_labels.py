@@ -76,14 +76,14 @@ class MatchLabelsOperator(HITLEntryOperator):
     def _judge(self) -> dict[str, Any]:
         from boxloop import steps
 
-        return dict(steps.run_task("match_labels", **self.spec))
+        return dict(steps.brief(steps.run_task("match_labels", **self.spec)))
 
     def _record_wait(self) -> None:
-        from boxloop import ledger
+        from boxloop import timings
         from boxloop.artifacts import Run
 
         where = Run(self.spec["run_uri"]), self.spec["round_number"]
-        ledger.record_wait(*where, "match_labels", until=time.time())
+        timings.record_wait(*where, "match_labels", until=time.time())
 
     def _is_closed(self) -> bool:
         from boxloop import review

@@ -22,8 +22,9 @@ from boxloop_airflow.last_words import tell_failure, tell_retry
 from boxloop_airflow.match_labels import MatchLabelsOperator
 from boxloop_airflow.train_detector import TrainDetectorOperator
 
-PREDICT_SHARDS = int(os.environ.get("BOXLOOP_PREDICT_SHARDS", "1"))
-"""Parallel tasks that predict; a mapped group cannot choose its number at run time."""
+PREDICT_WORKERS = "BOXLOOP_PREDICT_WORKERS"
+"""In the environment where DAGs are parsed: how many tasks share the detecting in the pool; 1, the
+default, is the task `predict` alone. A mapped group cannot choose its number at run time."""
 ROUND_LABEL = "round {{ '%02d' % (ti.map_index + 1) }}"
 WRONG_INPUT = ExceptionRetryPolicy(
     rules=[
@@ -48,7 +49,7 @@ def parse_annotations(spec: dict[str, Any]) -> dict[str, Any]:
     """Read the round's boxes into a dataset version."""
     from boxloop import steps
 
-    return steps.run_task("parse_annotations", **spec)
+    return dict(steps.brief(steps.run_task("parse_annotations", **spec)))
 
 
 @task
@@ -56,7 +57,7 @@ def write_tfrecords(spec: dict[str, Any]) -> dict[str, Any]:
     """Write what the round adds as TFRecord shards."""
     from boxloop import steps
 
-    return steps.run_task("write_tfrecords", **spec)
+    return dict(steps.brief(steps.run_task("write_tfrecords", **spec)))
 
 
 @task
@@ -64,7 +65,7 @@ def merge(spec: dict[str, Any]) -> dict[str, Any]:
     """Add the adopted boxes to the next round's dataset, and sum the round up."""
     from boxloop import steps
 
-    return steps.run_task("merge", **spec)
+    return dict(steps.brief(steps.run_task("merge", **spec)))
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)  # rounds after an early stop are skipped
@@ -78,16 +79,6 @@ def report(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 @task_group(group_id="round", default_args={"map_index_template": ROUND_LABEL})
 def one_round(spec: dict[str, Any]) -> None:
     """Train, predict, adopt: exactly one first task and one last."""
-    shards = [
-        ChildTaskOperator(
-            task_id="predict" if PREDICT_SHARDS == 1 else f"predict_{shard:02d}",
-            step="predict",
-            spec=spec,
-            shard=shard,
-            num_shards=PREDICT_SHARDS,
-        )
-        for shard in range(PREDICT_SHARDS)
-    ]
     train = TrainDetectorOperator(
         task_id="train", spec=spec, resume="{{ params.resume }}", retries=4
     )
@@ -100,7 +91,34 @@ def one_round(spec: dict[str, Any]) -> None:
         write_tfrecords(spec),
         train,
         export,
-        [evaluate, *shards],
+        [evaluate, _predict(spec, export)],
         matched,
         merge(spec),
     )
+
+
+def _predict(spec: Any, export: ChildTaskOperator) -> ChildTaskOperator:
+    """Return the task that has all detections; with workers it waits for them, dead or alive."""
+    count = predict_workers()
+    common = {"step": "predict", "spec": spec, "workers": count}
+    if count == 1:
+        return ChildTaskOperator(task_id="predict", **common)
+    # what no worker has done, it does: one that is lost costs time, and no round
+    rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+    predict = ChildTaskOperator(task_id="predict", trigger_rule=rule, **common)
+    for worker in range(1, count + 1):
+        share = ChildTaskOperator(task_id=f"predict_{worker:02d}", worker=worker, **common)
+        chain(export, share, predict)
+    return predict
+
+
+def predict_workers() -> int:
+    """Return how many tasks share the detecting in the pool.
+
+    Raises:
+        ValueError: if the environment says no number from 1 to 99.
+    """
+    text = os.environ.get(PREDICT_WORKERS) or "1"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 99:
+        raise ValueError(f"{PREDICT_WORKERS} must be a number from 1 to 99, got {text!r}")
+    return int(text)

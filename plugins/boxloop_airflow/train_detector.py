@@ -29,6 +29,7 @@ from boxloop_airflow.launchers import (
     launcher_name,
     make_launcher,
 )
+from boxloop_airflow.placement import placement
 from boxloop_airflow.progress import Display, forget_progress
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class TrainDetectorOperator(ResumableJobMixin, BaseOperator):
         pool: str = GPU_POOL,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool=pool, **kwargs)
+        super().__init__(pool=pool, **{**placement("train"), **kwargs})
         self.spec = spec
         self.resume = resume
         self.launcher = launcher

@@ -1,54 +1,16 @@
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.dags.parsing import PROJECT, parse
 
 from boxloop.ledger import UPSTREAM
 
-PROJECT = Path(__file__).parents[2]
-PARSE = """
-import importlib.util, json, sys, time
-import airflow.sdk, airflow.triggers.base
-started = time.monotonic()
-spec = importlib.util.spec_from_file_location("active_learning", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-seconds = time.monotonic() - started
-dag = module.active_learning()
-print(json.dumps({
-    "seconds": seconds,
-    "heavy": [name for name in ("tensorflow", "pandas", "numpy") if name in sys.modules],
-    "edges": sorted([t.task_id, each] for t in dag.tasks for each in t.downstream_task_ids),
-    "pools": {task.task_id: task.pool for task in dag.tasks if task.pool != "default_pool"},
-    "owners": sorted({task.owner for task in dag.tasks}),
-    "retries": {task.task_id: task.retries for task in dag.tasks},
-    "rules": {task.task_id: task.trigger_rule.value for task in dag.tasks},
-    "params": {name: dag.params.get_param(name).dump() for name in dag.params},
-    "max_active_runs": dag.max_active_runs, "doc": dag.doc_md, "tags": sorted(dag.tags),
-}))
-"""
-
-
-def parse(**environment: str) -> dict[str, Any]:
-    """Parse the DAG file in an interpreter of its own, as Airflow does."""
-    python_path = os.pathsep.join([str(PROJECT / "plugins"), str(PROJECT / "include")])
-    output = subprocess.run(
-        [sys.executable, "-c", PARSE, str(PROJECT / "dags" / "active_learning.py")],
-        env={**os.environ, "PYTHONPATH": python_path, **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
-    return dict(json.loads(output.splitlines()[-1]))
+NAME = "active_learning"
 
 
 @pytest.fixture(scope="module")
 def parsed() -> dict[str, Any]:
-    return parse()
+    return parse(NAME)
 
 
 def inside(edges: list[list[str]]) -> list[tuple[str, str]]:
@@ -92,11 +54,25 @@ def test_rounds_come_after_the_plan_and_before_the_report(parsed: dict[str, Any]
     assert not [b for a, b in outside if a == "report"]
 
 
-def test_predict_is_as_many_tasks_as_there_are_shards() -> None:
-    edges = inside(parse(BOXLOOP_PREDICT_SHARDS="3")["edges"])
-    shards = ["predict_00", "predict_01", "predict_02"]
-    assert [b for a, b in edges if a == "export"] == ["evaluate", *shards]
-    assert [a for a, b in edges if b == "match_labels"] == ["evaluate", *shards]
+def test_predict_waits_for_as_many_workers_as_there_are_dead_or_alive() -> None:
+    parsed = parse(NAME, BOXLOOP_PREDICT_WORKERS="3")
+    edges = inside(parsed["edges"])
+    workers = ["predict_01", "predict_02", "predict_03"]
+    assert [b for a, b in edges if a == "export"] == ["evaluate", "predict", *workers]
+    assert [a for a, b in edges if b == "predict"] == ["export", *workers]
+    assert [a for a, b in edges if b == "match_labels"] == ["evaluate", "predict"]
+    assert parsed["rules"]["round.predict"] == "all_done_min_one_success"
+
+
+@pytest.mark.parametrize("text", ["0", "100", "many", "-1"])
+def test_a_number_of_workers_that_is_none_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from boxloop_airflow.rounds import PREDICT_WORKERS, predict_workers
+
+    monkeypatch.setenv(PREDICT_WORKERS, text)
+    with pytest.raises(ValueError, match=f"{PREDICT_WORKERS} must be a number from 1 to 99"):
+        predict_workers()
 
 
 def test_every_param_is_explained(parsed: dict[str, Any]) -> None:

@@ -1,57 +1,14 @@
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.dags.parsing import parse
 
-PROJECT = Path(__file__).parents[2]
-PARSE = """
-import importlib.util, json, sys, time
-import airflow.sdk, airflow.triggers.base
-started = time.monotonic()
-spec = importlib.util.spec_from_file_location("nightly_retraining", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-seconds = time.monotonic() - started
-dag = module.nightly_retraining()
-timetable = dag.timetable
-print(json.dumps({
-    "seconds": seconds,
-    "heavy": [name for name in ("tensorflow", "pandas", "numpy") if name in sys.modules],
-    "edges": sorted([t.task_id, each] for t in dag.tasks for each in t.downstream_task_ids),
-    "rules": {task.task_id: task.trigger_rule.value for task in dag.tasks},
-    "told": [task.task_id for task in dag.tasks if task.on_failure_callback],
-    "tasks": sorted(task.task_id for task in dag.tasks),
-    "retries": {task.task_id: task.retries for task in dag.tasks},
-    "params": {name: dag.params.get_param(name).dump() for name in dag.params},
-    "max_active_runs": dag.max_active_runs, "catchup": dag.catchup, "doc": dag.doc_md,
-    "timetable": type(timetable).__name__,
-    "cron": getattr(getattr(timetable, "timetable", None), "expression", None),
-    "assets": [asset.name for asset in timetable.asset_condition.objects],
-    "hours": dag.deadline[0].interval.total_seconds() / 3600,
-}))
-"""
-
-
-def parse(**environment: str) -> dict[str, Any]:
-    """Parse the DAG file in an interpreter of its own, as Airflow does."""
-    python_path = os.pathsep.join([str(PROJECT / "plugins"), str(PROJECT / "include")])
-    output = subprocess.run(
-        [sys.executable, "-c", PARSE, str(PROJECT / "dags" / "nightly_retraining.py")],
-        env={**os.environ, "PYTHONPATH": python_path, **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
-    return dict(json.loads(output.splitlines()[-1]))
+NAME = "nightly_retraining"
 
 
 @pytest.fixture(scope="module")
 def parsed() -> dict[str, Any]:
-    return parse()
+    return parse(NAME)
 
 
 def test_a_night_takes_in_trains_and_promotes(parsed: dict[str, Any]) -> None:
@@ -79,12 +36,12 @@ def test_it_begins_at_two_or_when_labels_arrive(parsed: dict[str, Any]) -> None:
 
 
 def test_schedule_and_deadline_are_settings() -> None:
-    other = parse(BOXLOOP_NIGHTLY_SCHEDULE="*/5 * * * *", BOXLOOP_NIGHTLY_HOURS="1.5")
-    assert (other["cron"], other["hours"]) == ("*/5 * * * *", 1.5)
+    other = parse(NAME, BOXLOOP_NIGHTLY_SCHEDULE="*/5 * * * *", BOXLOOP_NIGHTLY_HOURS="1.5")
+    assert (other["cron"], other["hours"]) == ("*/5 * * * *", [1.5])
 
 
 def test_the_clock_may_be_switched_off() -> None:
-    other = parse(BOXLOOP_NIGHTLY_SCHEDULE="")
+    other = parse(NAME, BOXLOOP_NIGHTLY_SCHEDULE="")
     assert (other["cron"], other["assets"]) == (None, ["boxloop/labels"])
 
 

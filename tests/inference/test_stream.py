@@ -197,7 +197,7 @@ def test_an_error_that_may_pass_is_not_the_images_fault(
     def reset(uri: str) -> bytes:
         raise ConnectionResetError(uri)
 
-    monkeypatch.setattr("boxloop.storage.read_bytes", reset)
+    monkeypatch.setattr("boxloop.storage.read_again", reset)
     with pytest.raises(ConnectionResetError):
         list(detect_all(engine(), SPEC, [("a", write_image(tmp_path / "a.png"))]))
 

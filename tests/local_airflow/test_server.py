@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,9 @@ def test_memory_counts_all_that_airflow_started(tmp_path: Path) -> None:
     assert server.memory() == 0
     process = start_marked(tmp_path)
     try:
+        end = time.monotonic() + 10  # it takes a moment to have the environment it was given
+        while not server.processes() and time.monotonic() < end:
+            time.sleep(0.02)
         assert [each.pid for each in server.processes()] == [process.pid]
         assert 10**5 < server.memory() < 10**9
     finally:

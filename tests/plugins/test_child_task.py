@@ -54,9 +54,9 @@ def test_it_returns_what_the_task_left_in_its_marker(spec: dict[str, Any], child
     assert commands == [("evaluate", spec["run_uri"], 2, 0, 1)]
 
 
-def test_a_shard_is_a_task_of_its_own(spec: dict[str, Any], child: Any) -> None:
+def test_a_worker_is_a_task_of_its_own(spec: dict[str, Any], child: Any) -> None:
     commands = child("pass")
-    operator = ChildTaskOperator(task_id="p", step="predict", spec=spec, shard=1, num_shards=3)
+    operator = ChildTaskOperator(task_id="p", step="predict", spec=spec, worker=1, workers=3)
     assert execute(operator)["name"] == "predict-00001-of-00003"
     assert commands == [("predict", spec["run_uri"], 2, 1, 3)]
 

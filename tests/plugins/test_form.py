@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from boxloop.experiment import experiment_names, read_experiment
 from boxloop.settings import Experiment
 from boxloop_airflow.form import FIELDS, OVERRIDES, PARAMS
-from boxloop_airflow.form.values import overrides, plan, plan_arguments, slug, with_fields
+from boxloop_airflow.form.values import WRONG, overrides, plan, plan_arguments, slug, with_fields
 
 EMPTY = {name: param.value for name, param in PARAMS.items()}
 NUMBERS = [name for name, field in FIELDS.items() if "minimum" in field.schema]
@@ -127,7 +127,7 @@ def test_further_settings_are_lines_laid_over_the_experiment() -> None:
         ),
         pytest.param({"settings": "seed=1\nseed=2"}, "line 2: seed has another", id="twice"),
         pytest.param({"settings": "seed"}, "line 1: a setting is NAME=VALUE", id="no value"),
-        pytest.param({"settings": "seed=["}, "line 1: the value of seed is not YAML", id="YAML"),
+        pytest.param({"settings": "seed=["}, "line 1: the value of seed: is not YAML", id="YAML"),
     ],
 )
 def test_further_settings_that_contradict_or_make_no_sense_are_refused(
@@ -182,7 +182,7 @@ def test_the_same_value_twice_and_a_setting_below_the_model_are_no_contradiction
 def test_a_wrong_value_is_refused_by_the_plan_with_the_name_of_its_field(
     tmp_path: Path, filled: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(WRONG, match=message):
         plan(context(tmp_path, **filled))
 
 

@@ -23,7 +23,7 @@ def test_the_environment_chooses_and_arguments_come_first(monkeypatch: pytest.Mo
     ("text", "message"),
     [
         ("{gpus: 1}", "must be a JSON object"),
-        ("[1]", r"must be a JSON object .* got '\[1\]'"),
+        ("[1]", r"must be a JSON object .*, and is none"),
         ('{"gpu": 1}', "launcher docker has no option 'gpu'; it has image, gpus"),
         ("{}", "launcher docker needs option 'image'"),
     ],

@@ -189,6 +189,16 @@ def test_a_job_that_ends_while_it_is_followed_loses_no_line(
     assert follow(launcher, job_id) == [str(i) for i in range(count)]
 
 
+def test_several_hosts_are_several_processes_of_one_job() -> None:
+    launcher = LocalLauncher({"hosts": 2})
+    script = "import os; print(os.environ['BOXLOOP_HOST_INDEX'], os.getpgrp())"
+    job_id = launcher.submit(Job(name="boxloop-test", run_uri="r", arguments=["-c", script]))
+    lines = sorted(follow(launcher, job_id))
+    group = job_id["group"]
+    assert lines == [f"0 {group}", f"host 1: 1 {group}"]
+    assert launcher.status(job_id) == Status(SUCCEEDED, 0)
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError, match="launcher local has no option 'gpus'; it has python"):
         LocalLauncher({"gpus": 1})

@@ -33,9 +33,8 @@ def judged(folder: Path, value: dict[str, Any]) -> MatchLabelsOperator:
     experiment = read_experiment(str(MICRO), {"oracle.by": "both", "review.hours": 1.5})
     storage.write_bytes(run.experiment, experiment_yaml(experiment))
     for task in UPSTREAM:
-        name = "predict-00000-of-00001" if task == "predict" else task
         said = value if task == "match_labels" else {}
-        run_once(run, 1, name, lambda said=said: said, started=0.0)  # type: ignore[misc]
+        run_once(run, 1, task, lambda said=said: said, started=0.0)  # type: ignore[misc]
         if task == "match_labels":
             break
     spec = {"run_uri": run.uri, "round_number": 1}

@@ -62,8 +62,9 @@ def check(value: Any, schema: Any, schemas: Any, where: str = "CustomJob") -> No
         {"spot": True, "service_account": "trainer@p.iam.gserviceaccount.com"},
         {"accelerator_type": "NVIDIA_L4", "accelerator_count": 4, "environment": {"A": "1"}},
         {"accelerator_type": None},
+        {"hosts": 4},
     ],
-    ids=["defaults", "spot", "four GPUs", "no GPU"],
+    ids=["defaults", "spot", "four GPUs", "no GPU", "four hosts"],
 )
 def test_vertex_own_types_hold_all_of_the_job(
     options: dict[str, Any], job: Job, schemas: Any
@@ -89,6 +90,24 @@ def test_a_job_says_what_runs_where_and_whose_it_is(job: Job) -> None:
     output = rendered["jobSpec"]["baseOutputDirectory"]["outputUriPrefix"]
     assert output == f"gs://bucket/runs/demo/vertex/{job.name}"
     assert rendered["labels"]["run_id"] == "manual__2026-11-22t18_00_00_00_00"
+
+
+def test_of_several_hosts_one_is_the_chief_and_its_log_is_shown(service: Service, job: Job) -> None:
+    rendered = custom_job(job, VertexOptions(**{**OPTIONS, "hosts": 4}))  # type: ignore[arg-type]
+    chief, others = rendered["jobSpec"]["workerPoolSpecs"]
+    assert (chief["replicaCount"], others["replicaCount"]) == ("1", "3")
+    assert {**chief, "replicaCount": "3"} == others
+    service.answers = {
+        f"GET /v1/{NAME}": (200, {"state": "JOB_STATE_SUCCEEDED"}),
+        "POST /v2/entries:list": (200, {}),
+    }
+    with requests.Session() as session:
+        session.trust_env = False
+        urls = {"api": service.url, "logging_api": service.url}
+        launcher = VertexLauncher({**OPTIONS, "hosts": 4}, session, **urls)
+        launcher.follow({"name": NAME}, None, lambda *_: None)
+    (request,) = service.sent("POST /v2/entries:list")
+    assert 'resource.labels.task_name="workerpool0-0"' in request.body["filter"]
 
 
 @pytest.mark.parametrize(

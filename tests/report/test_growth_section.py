@@ -154,12 +154,11 @@ def test_a_run_of_an_older_version_has_no_growth_table(make_run: MakeRun) -> Non
 
 def detect(run: Run, *rows: dict[str, object]) -> None:
     """Leave behind what round 2 detected in the pool, and the dataset that it left."""
-    uri = run.detections(2, 0, 1, 0, "digest")
+    uri = run.detections(2, 1, 1, "digest")
     storage.write_bytes(uri, to_parquet(build_table(list(rows), DETECTION_COLUMNS)))
     for task in ROUND_TASKS:
-        name = "predict-00000-of-00001" if task == "predict" else task
         marker = {"fingerprint": "", "value": {"detections_uris": [uri]}}
-        storage.write_json(run.marker(2, name), marker)
+        storage.write_json(run.marker(2, task), marker)
     dataset = read_dataset(run.dataset(2))
     adopted = [
         box(f"p{n}.jpg", "pip", SEEN, origin="adopted", round=n + 1, score=0.9) for n in range(3)
@@ -195,7 +194,7 @@ def test_what_counts_begins_at_the_operating_threshold(run: Run) -> None:
     assert looks(run) == []  # not evaluated: from 0.5 on
     operating = {"threshold": 0.4, "precision": 1.0, "recall": 1.0, "f1": 1.0}
     dataset = read_dataset(run.dataset(3))
-    detections = from_parquet(storage.read_bytes(run.detections(2, 0, 1, 0, "digest")))
+    detections = from_parquet(storage.read_bytes(run.detections(2, 1, 1, "digest")))
     shower = Shower({"p0.jpg": f"{run.uri}/images/p0.jpg"}, storage.read_bytes)
     found = boxes_to_look_at(dataset, detections, {"operating": operating}, shower)
     assert [(look.kind, look.shown.image_id) for look in found] == [("badly located", "p0.jpg")]

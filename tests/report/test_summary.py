@@ -86,11 +86,11 @@ def _timed(timings: dict[str, tuple[float, float]]) -> RoundFacts:
     )
 
 
-def test_parallel_shards_count_as_their_longest_and_tasks_follow_their_start() -> None:
+def test_parallel_workers_count_once_and_tasks_follow_their_start() -> None:
     facts = _timed(
-        {"predict-00000-of-00002": (60, 9), "predict-00001-of-00002": (60, 12), "train": (0, 60)}
+        {"predict-00001-of-00002": (60, 9), "predict-00002-of-00002": (61, 12), "train": (0, 60)}
     )
-    assert list(facts.seconds.items()) == [("train", 60), ("predict", 12)]
+    assert list(facts.seconds.items()) == [("train", 60), ("predict", 13)]
 
 
 def test_elapsed_time_includes_what_lies_between_the_tasks() -> None:

@@ -18,7 +18,7 @@ def _round(number: int, train: float) -> RoundFacts:
     timings = {
         "train": {"started": 0.0, "seconds": train},
         "evaluate": {"started": train, "seconds": 20.0},
-        "predict-00000-of-00001": {"started": train, "seconds": 30.0},
+        "predict": {"started": train, "seconds": 30.0},
         "merge": {"started": train + 35.0, "seconds": 10.0},
     }
     return RoundFacts(
@@ -87,9 +87,10 @@ def test_a_task_is_queued_from_the_end_of_what_it_builds_on() -> None:
         "train": {"started": 110.0, "seconds": 60.0},
         "export": {"started": 170.0, "seconds": 10.0},
         "evaluate": {"started": 181.0, "seconds": 5.0},
-        "predict-00000-of-00002": {"started": 182.0, "seconds": 9.0},
-        "predict-00001-of-00002": {"started": 184.0, "seconds": 1.0},
-        "match_labels": {"started": 191.0, "seconds": 1.0},
+        "predict-00001-of-00002": {"started": 182.0, "seconds": 9.0},
+        "predict-00002-of-00002": {"started": 184.0, "seconds": 1.0},
+        "predict": {"started": 191.5, "seconds": 2.0},
+        "match_labels": {"started": 193.5, "seconds": 1.0},
     }
     before = RoundFacts(**{**vars(_round(1, 0.0)), "timings": {"merge": timings["train"]}})
     first = RoundFacts(**{**vars(before), "timings": {"merge": {"started": 90.0, "seconds": 3.0}}})
@@ -101,9 +102,10 @@ def test_a_task_is_queued_from_the_end_of_what_it_builds_on() -> None:
         "train": 6.0,  # for the GPU
         "export": 0.0,
         "evaluate": 1.0,
-        "predict": 4.0,  # the shard that came last
-        "match_labels": 0.0,  # one shard ended at 191 s
+        "predict": 4.0,  # the worker that came last; the task itself waited 0.5 s after both
+        "match_labels": 0.0,
     }
+    assert row["tasks"]["predict"] == 9.0 + 2.0  # less the half second when nothing ran
 
 
 def test_the_run_says_what_its_time_went_into_with_people_apart() -> None:

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 LARGE = 2**23  # pixels; of images with more only one at a time is in memory
 _LARGE_IMAGE = threading.Lock()
-_GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What says that a file cannot be read; whatever else the disk or the network says may pass."""
 
 T = TypeVar("T")
 
@@ -141,14 +142,14 @@ def _prepare(
     """Read an image, of a known format and size only, into the model's frame."""
     image_id, uri = image
     try:
-        content = storage.read_bytes(uri)
+        content = storage.read_again(uri)
         width, height = open_image(content).size
         with _LARGE_IMAGE if width * height > LARGE else contextlib.nullcontext():
             pixels = decode(to_rgb(content, upright=upright), upright=upright)
             fitted = variants(pixels, spec) if with_agreement else [fit(pixels, spec)]
     except MemoryError:
         return Unreadable(image_id, "there is not enough memory for this image; shrink it")
-    except (*_GONE, ValueError) as error:  # whatever else the disk or the network says may pass
+    except (*GONE, ValueError) as error:
         return Unreadable(image_id, str(error))
     return _Prepared(image_id, fitted)
 

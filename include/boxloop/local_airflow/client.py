@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -29,7 +29,7 @@ class AirflowClient:
         )  # no proxy: it is local
         self._token = ""
 
-    def __enter__(self) -> AirflowClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from boxloop.data.dataset import ADOPTED, DOUBTFUL, XYXY, Dataset, is_in
+from boxloop.data.lookup import RowsByImage
 from boxloop.oracle.adoptions import LEFT_TO_PEOPLE, doubtful_boxes, proposed_boxes, reject
 from boxloop.oracle.balance import cap_classes
 from boxloop.oracle.calibration import Calibration, calibrate
@@ -70,10 +71,13 @@ def judge_pool(
     """
     rules = _rules(config, calibration, dataset)
     probability = calibration.probability if calibration else np.asarray
+    standing, refused = RowsByImage(dataset.standing), RowsByImage(dataset.refused)
     tables, good = [], []
     for part in parts:
+        ids = part.images["image_id"]
+        its_dataset = Dataset(part.images, standing.of(ids), refused.of(ids))
         its_rules = replace(rules, is_again=rules.is_again and part.is_read)
-        table = judge(part.detections, part.images, dataset, its_rules, probability)
+        table = judge(part.detections, part.images, its_dataset, its_rules, probability)
         if not part.is_read:
             table["reason"] = table["reason"].replace(NOTHING_DETECTED, UNREADABLE)
         tables.append(table)

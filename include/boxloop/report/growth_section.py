@@ -104,7 +104,8 @@ def boxes_to_look_at(
 
     Args:
         dataset: what the last round left, None where that is not known.
-        detections: of the last round in the pool, None where they were not kept.
+        detections: of the last round in the pool, from `score_that_counts` on; None where they
+            were not kept.
         evaluation: of the last round.
         shower: makes the pictures.
     """
@@ -112,7 +113,7 @@ def boxes_to_look_at(
         return []
     boxes = dataset.boxes[dataset.boxes["origin"] != DOUBTFUL]
     boxes = boxes[is_in(boxes["image_id"], dataset.split("pool")["image_id"])]
-    counts_from = float(evaluation.get("operating", {}).get("threshold", LOW_SCORE))
+    counts_from = score_that_counts(evaluation)
     scores = label_quality(boxes, detections, low_score=counts_from, high_score=counts_from)
     scores = scores.assign(origin=boxes["origin"].array, round=boxes["round"].array)
     found = worst(scores[scores["origin"] == ADOPTED], LOOK_AT, below=WORTH_A_LOOK)
@@ -121,6 +122,11 @@ def boxes_to_look_at(
     ]
     outlines = Outlines({}, {str(image_id): rows for image_id, rows in sure.groupby("image_id")})
     return [_look(row, outlines, shower) for row in found.to_dict("records")]
+
+
+def score_that_counts(evaluation: Mapping[str, Any]) -> float:
+    """Return the score from which on a detection is held against a box."""
+    return float(evaluation.get("operating", {}).get("threshold", LOW_SCORE))
 
 
 def _look(row: Mapping[Any, Any], outlines: Outlines, shower: Shower) -> Look:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from boxloop import storage
+from boxloop import collected, storage
 from boxloop.artifacts import Run
+from boxloop.borders import plain_text
 from boxloop.data.dataset import (
     DETECTION_COLUMNS,
     DOUBTFUL,
@@ -21,7 +22,8 @@ from boxloop.data.dataset import (
     read_dataset,
 )
 from boxloop.experiment import read_experiment
-from boxloop.ledger import shard_values, why_stopped
+from boxloop.ledger import task_value, why_stopped
+from boxloop.report.growth_section import score_that_counts
 from boxloop.report.page import RunFacts, build_page
 from boxloop.report.summary import RoundFacts, build_summary, check_chain
 from boxloop.report.times import run_lines, run_times
@@ -87,7 +89,10 @@ def load_facts(run: Run) -> RunFacts:
         set_aside=_read_set_aside(run),
         stop=why_stopped(run, num_rounds) if num_rounds < experiment.rounds else None,
         next_dataset=_read_next(run, num_rounds),
-        pool_detections=_read_pool_detections(run, num_rounds),
+        pool_detections=_read_pool_detections(
+            run, num_rounds, score_that_counts(rounds[-1].evaluation)
+        ),
+        collected=collected.in_words(run, num_rounds),
         decision=storage.read_json(run.decision) if storage.exists(run.decision) else None,
     )
 
@@ -107,11 +112,16 @@ def _read_next(run: Run, num_rounds: int) -> Dataset | None:
     return read_dataset(uri) if storage.exists(f"{uri}/boxes.parquet") else None
 
 
-def _read_pool_detections(run: Run, number: int) -> pd.DataFrame | None:
-    """Return what a round detected in the pool, None where that was not kept whole."""
+def _read_pool_detections(run: Run, number: int, min_score: float) -> pd.DataFrame | None:
+    """Return what a round detected in the pool, None where that was not kept whole.
+
+    Part by part, for most of it are detections of a low score, and a pool may be large.
+    """
+    tables = []
     try:
-        uris = [uri for shard in shard_values(run.uri, number) for uri in shard["detections_uris"]]
-        tables = [from_parquet(storage.read_bytes(uri)) for uri in uris]
+        for uri in task_value("predict", run.uri, number)["detections_uris"]:
+            table = from_parquet(storage.read_bytes(uri))
+            tables.append(table[table["score"] >= min_score])
     except (FileNotFoundError, ValueError):
         return None
     return pd.concat([build_table([], DETECTION_COLUMNS), *tables], ignore_index=True)
@@ -159,4 +169,4 @@ def _read_set_aside(run: Run) -> list[tuple[str, str]]:
     if not storage.exists(run.set_aside):
         return []
     rows = csv.DictReader(io.StringIO(storage.read_bytes(run.set_aside).decode(), newline=""))
-    return [(row["path"], row["reason"]) for row in rows]
+    return [(plain_text(row["path"]), plain_text(row["reason"])) for row in rows]

@@ -71,6 +71,8 @@ class RunFacts:
     """What the last finished round left to train on."""
     pool_detections: pd.DataFrame | None = None
     """What the last finished round detected in the pool."""
+    collected: Sequence[str] = ()
+    """What `boxloop gc` has removed of the rounds, and when, in words."""
     decision: Mapping[str, Any] | None = None
     """Whether the last detector became the champion, where that was asked."""
 

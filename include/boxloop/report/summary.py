@@ -13,6 +13,7 @@ import pandas as pd
 from boxloop.data.dataset import ADOPTED, is_in
 from boxloop.data.pairs import overlapping_pairs
 from boxloop.oracle.growth import verdicts
+from boxloop.spans import busy_seconds
 
 MIN_IOU = 0.5  # with a true box of the same class: an adopted box counts as right
 LAST_ROUNDS = 3  # that say what a further one would have cost
@@ -29,7 +30,7 @@ class RoundFacts:
     adoptions: pd.DataFrame
     """What the oracle said to each pool image in this round."""
     timings: Mapping[str, Mapping[str, float]]
-    """File stem, such as `train` or `predict-00000-of-00002`, to started and seconds."""
+    """File stem, such as `train` or `predict-00001-of-00002`, to started and seconds."""
     training_boxes: Mapping[str, int]
     """Class to the number of boxes that the round trained on."""
     losses: Sequence[tuple[float, float]] = ()
@@ -46,12 +47,12 @@ class RoundFacts:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds by task, in the order of their starts; shards count as their longest."""
-        result: dict[str, float] = {}
+        """Seconds by task, in the order of their starts: while it or a worker of it ran."""
+        spans: dict[str, list[tuple[float, float]]] = {}
         for stem, timing in sorted(self.timings.items(), key=lambda item: item[1]["started"]):
-            task = stem.partition("-")[0]
-            result[task] = max(result.get(task, 0.0), timing["seconds"])
-        return result
+            span = timing["started"], timing["seconds"]
+            spans.setdefault(stem.partition("-")[0], []).append(span)
+        return {task: busy_seconds(found) for task, found in spans.items()}
 
 
 def build_summary(

@@ -5,13 +5,13 @@ Work is what tasks do. Waiting is the rest: for a worker or a slot, for the gate
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from boxloop.ledger import ROUND_TASKS, UPSTREAM
 from boxloop.report.summary import RoundFacts, elapsed_seconds
+from boxloop.spans import busy_seconds
 from boxloop.stages import RUN, stage_line, study_duration
 
 _PHASES = ("train", "predict")
@@ -54,7 +54,7 @@ def time_rows(rounds: Sequence[RoundFacts]) -> list[dict[str, Any]]:
         phases = sum(tasks.get(task, 0.0) for task in _PHASES)
         row = {"round": facts.round_number, "tasks": tasks, "whole": whole, "people": people}
         row["queued"] = _queued_seconds(facts, before)
-        row["between"] = max(0.0, whole - people - _busy_seconds(facts))
+        row["between"] = max(0.0, whole - people - busy_seconds(_spans(facts)))
         row["neither"] = max(0.0, whole - people - phases)
         rows.append(row)
         before = _end(facts, ROUND_TASKS[-1]) or before
@@ -75,12 +75,21 @@ def _queued_seconds(facts: RoundFacts, before: float | None) -> dict[str, float]
     queued: dict[str, float] = {}
     for stem, timing in facts.timings.items():
         task = stem.partition("-")[0]
-        ends = [_end(facts, name) for name in UPSTREAM[task]] or [before]
-        known = [end for end in ends if end is not None]
+        ends = _worker_ends(facts, stem) or [_end(facts, name) for name in UPSTREAM[task]]
+        known = [end for end in ends or [before] if end is not None]
         if known:
             seconds = max(0.0, timing["started"] - max(known))
             queued[task] = max(queued.get(task, 0.0), seconds)
     return queued
+
+
+def _worker_ends(facts: RoundFacts, stem: str) -> list[float | None]:
+    """Return when the workers of a task ended, if it had any: it waits for them."""
+    return [
+        timing["started"] + timing["seconds"]
+        for name, timing in facts.timings.items()
+        if name.startswith(f"{stem}-")
+    ]
 
 
 def _end(facts: RoundFacts, task: str) -> float | None:
@@ -93,14 +102,8 @@ def _end(facts: RoundFacts, task: str) -> float | None:
     return max(ends, default=None)
 
 
-def _busy_seconds(facts: RoundFacts) -> float:
-    """Return for how many seconds at least one task ran."""
-    busy, end = 0.0, -math.inf
-    for timing in sorted(facts.timings.values(), key=lambda timing: timing["started"]):
-        last = timing["started"] + timing["seconds"]
-        busy += max(0.0, last - max(end, timing["started"]))
-        end = max(end, last)
-    return busy
+def _spans(facts: RoundFacts) -> list[tuple[float, float]]:
+    return [(timing["started"], timing["seconds"]) for timing in facts.timings.values()]
 
 
 def total_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

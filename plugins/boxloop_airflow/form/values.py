@@ -27,22 +27,23 @@ def plan(context: Mapping[str, Any]) -> list[dict[str, Any]]:
         What `boxloop.steps.plan_rounds` returns.
 
     Raises:
-        ValueError: if a value is wrong; says in which field.
+        ValueError, FileNotFoundError, PermissionError: if a value is wrong; says in which field.
     """
-    import yaml
-
     from boxloop import steps, storage
     from boxloop.artifacts import Run
+    from boxloop.borders import masked
+    from boxloop.yaml_text import parse_yaml
 
     params = context["params"]
     try:
         specs = steps.plan_rounds(**plan_arguments(params, context["run_id"]))
     except WRONG as error:
-        raise ValueError(with_fields(str(error), params)) from error
+        kind = next(each for each in WRONG if isinstance(error, each))
+        raise kind(masked(with_fields(str(error), params))) from None  # Airflow logs what is behind
     uri = Run(specs[0]["run_uri"]).experiment
-    text = storage.read_bytes(uri).decode()
+    text = masked(storage.read_bytes(uri).decode())
     log.info("Every setting of this run, as written to %s:\n%s", uri, text)
-    context["ti"].xcom_push(key=SETTINGS_KEY, value=yaml.safe_load(text))
+    context["ti"].xcom_push(key=SETTINGS_KEY, value=parse_yaml(text, uri))
     return specs
 
 

@@ -33,11 +33,12 @@ def make_app(title: str, *, largest_body: int, images: str = "") -> FastAPI:
     headers = {
         "Cache-Control": "no-store",
         "Content-Security-Policy": SECURITY.format(images=f" {images}" if images else ""),
+        "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
-    app.middleware("http")(_adds(headers))
     app.middleware("http")(_limits(largest_body))
+    app.middleware("http")(_adds(headers))  # around the other: what that refuses has them too
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(UnicodeEncodeError, _tell_no_text)
     return app

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.borders import is_below
 from boxloop.experiment import default_root
 
 PLAN_TASK = "plan_rounds"
@@ -65,11 +65,3 @@ def is_elsewhere(session: Session, dag_id: str, run_id: str) -> bool:
     """Whether a run lies where this server does not look."""
     rounds = planned_rounds(session, dag_id, run_id)
     return any(not is_served(each.run) for each in rounds)
-
-
-def is_below(uri: str, folder_uri: str) -> bool:
-    """Whether an object lies in a folder, whatever links lead to it or dots are in its path."""
-    where = storage.absolute(uri)
-    if storage.is_remote(where) and not {".", ".."}.isdisjoint(where.split("/")):
-        return False
-    return where.startswith(storage.absolute(folder_uri).rstrip("/") + "/")

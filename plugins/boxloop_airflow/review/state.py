@@ -12,12 +12,13 @@ import pandas as pd
 
 from boxloop import review
 from boxloop.artifacts import Run
+from boxloop.borders import is_below
 from boxloop.data.dataset import XYXY
 from boxloop.data.formats.annotation import Box
 from boxloop.experiment import read_experiment
 from boxloop.oracle.answers import Decision, Question, parse_answer, to_json
 from boxloop.oracle.decisions import standing
-from boxloop_airflow.pages.runs import Round, is_below
+from boxloop_airflow.pages.runs import Round
 
 _SHOWN = ("image_id", "image_label", "class_name", "score", "p_right", "action", "reason")
 

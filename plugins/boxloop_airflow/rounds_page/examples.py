@@ -11,13 +11,13 @@ import pandas as pd
 
 from boxloop import storage
 from boxloop.artifacts import Run
+from boxloop.borders import is_below
 from boxloop.data.dataset import XYXY, Dataset, read_dataset
 from boxloop.report.examples import choose
 from boxloop.report.load import read_table
 from boxloop.report.pictures import Outline, Outlines
 from boxloop.report.summary import adopted_now
 from boxloop_airflow.pages import pictures
-from boxloop_airflow.pages.runs import is_below
 from boxloop_airflow.rounds_page.figures import read_settings
 from boxloop_airflow.rounds_page.kept import kept
 

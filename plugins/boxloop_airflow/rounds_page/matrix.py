@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from boxloop.ledger import ROUND_TASKS
+from boxloop.spans import busy_seconds
 from boxloop_airflow.progress import PROGRESS_KEY
 
 GROUP = "round."
@@ -46,11 +47,6 @@ class Instance(NamedTuple):
     def name(self) -> str:
         """Task id without the group."""
         return self.task_id.removeprefix(GROUP)
-
-    @property
-    def is_of_round(self) -> bool:
-        """Whether it is a task of one round."""
-        return self.task_id.startswith(GROUP) and self.map_index >= 0
 
 
 def read_instances(session: Session, dag_id: str, run_id: str) -> list[Instance]:
@@ -144,8 +140,8 @@ def time_rows(rows: Sequence[Mapping[str, Any]], rounds: int) -> list[dict[str, 
 
     Returns:
         round; whole: from the start of its first task after the gate to the end of its last;
-        people: waiting for them; train; predict: its longest shard; rest: what is left of whole;
-        queued: of all tasks, which is part of the rest where nothing else ran.
+        people: waiting for them; train; predict: while it or a worker of it ran; rest: what is left
+        of whole; queued: of all tasks, which is part of the rest where nothing else ran.
     """
     found = []
     for index in range(rounds):
@@ -162,7 +158,9 @@ def _time_row(cells: Mapping[str, Cell]) -> dict[str, float]:
     whole = max(each["start"] + each["seconds"] for each in cells.values()) - start
     found = {
         "train": work.get(TRAIN, 0.0),
-        "predict": max((work[name] for name in work if name.startswith(PREDICT)), default=0.0),
+        "predict": busy_seconds(
+            (cells[name]["start"], work[name]) for name in work if name.startswith(PREDICT)
+        ),
         "people": cells.get(PEOPLE, {}).get("waiting", 0.0),
     }
     found["rest"] = max(whole - sum(found.values()), 0.0)
@@ -178,7 +176,8 @@ def _place(instance: Instance) -> tuple[int, int, str, int]:
         return 0 if is_first else 2, order, _after(instance.name), instance.map_index
     task = PREDICT if instance.name.startswith(PREDICT) else instance.name
     order = ROUND_TASKS.index(task) if task in ROUND_TASKS else -1
-    return 1, order, instance.name, instance.map_index
+    name = "" if instance.name != PREDICT else "~"  # after its workers
+    return 1, order, name or instance.name, instance.map_index
 
 
 def _after(name: str) -> str:

@@ -85,8 +85,8 @@ def _add_run(session: Session, run: dict[str, Any], start: datetime) -> None:
 
 
 def _instances(run: dict[str, Any], clock: datetime) -> Any:
-    shards = run.get("predicts", 1)
-    predicts = [f"predict_{n:02d}" for n in range(shards)] if shards > 1 else ["predict"]
+    workers = run.get("predicts", 1)
+    predicts = [*(f"predict_{n:02d}" for n in range(1, workers + 1) if workers > 1), "predict"]
     tasks = [*BEFORE, *predicts, "match_labels", "merge"]
     has_plan, is_over = bool(run["rounds"]), run["done"] == run["rounds"]
     yield _instance(run, "plan_rounds", -1, "success" if has_plan else "running", clock)

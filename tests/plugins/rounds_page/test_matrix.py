@@ -77,7 +77,8 @@ def test_tasks_stand_in_the_order_of_the_rounds_and_others_before_or_after() -> 
     from boxloop_airflow.rounds_page.matrix import _place
 
     tasks = ["take_in", "plan_rounds", "round.gate", "round.parse_annotations"]
-    tasks += ["round.train", "round.predict_00", "round.predict_01", "round.merge"]
+    tasks += ["round.train", "round.predict_01", "round.predict_02", "round.predict"]
+    tasks += ["round.merge"]
     tasks += ["report", "promote"]
     shuffled = sorted(tasks, key=lambda name: name[::-1])
     instances = [instance(name, 0 if "." in name else -1) for name in shuffled]
@@ -100,8 +101,9 @@ def test_the_time_of_a_round_is_parted_into_training_prediction_people_and_the_r
     instances = [
         instance("round.gate", start_date=0, end_date=1000),  # waits, and counts for nothing
         instance("round.train", scheduled_dttm=1000, start_date=1010, end_date=1110),
-        instance("round.predict_00", scheduled_dttm=1110, start_date=1115, end_date=1135),
-        instance("round.predict_01", scheduled_dttm=1110, start_date=1115, end_date=1145),
+        instance("round.predict_01", scheduled_dttm=1110, start_date=1115, end_date=1135),
+        instance("round.predict_02", scheduled_dttm=1110, start_date=1115, end_date=1140),
+        instance("round.predict", scheduled_dttm=1140, start_date=1140, end_date=1145),
         instance(
             "round.match_labels", scheduled_dttm=1145, start_date=1150, end_date=1260
         )._replace(asked=START + timedelta(seconds=1155), answered=START + timedelta(seconds=1255)),
