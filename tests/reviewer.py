@@ -19,6 +19,7 @@ def open_browser() -> Iterator[Browser]:
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(f"no browser is installed: none of {', '.join(NAMES)} is on the PATH")
+    expect.set_options(timeout=30_000)  # others may use the machine
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser

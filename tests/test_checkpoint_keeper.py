@@ -25,6 +25,9 @@ TRAINER = """if True:
         if (folder / "checkpoint").exists():
             step = int((folder / "checkpoint").read_text())
             assert (folder / f"ckpt-{step}.data-00000").read_bytes() == b"%d" % step * 10000
+        for path in folder.glob("ckpt-*"):
+            if path.name not in (f"ckpt-{each}.data-00000" for each in (step - 1, step)):
+                path.unlink()
         print("from", step, flush=True)
         with keep_checkpoints(folder, uri, check=held.check) as keep:
             for step in range(step + 1, last + 1):
@@ -56,10 +59,11 @@ def test_a_trainer_that_vanished_with_its_machine_is_taken_up_on_another(
             assert first.poll() is None
             time.sleep(0.01)
         first.kill()
+    time.sleep(1)  # what was sent may still arrive
     kept = int(storage.read_bytes(f"{URI}/checkpoint"))
     (tmp_path / "first").rename(tmp_path / "gone")
     with trainer(tmp_path / "second", kept + 3) as second:
-        output, _ = second.communicate(timeout=60)
+        output, _ = second.communicate(timeout=120)
         assert second.returncode == 0
     assert output.split() == ["from", str(kept)]
     names = [uri.removeprefix(f"{URI}/") for uri in storage.list_files(URI)]
@@ -74,14 +78,14 @@ def test_a_trainer_that_vanished_with_its_machine_is_taken_up_on_another(
 def test_the_training_does_not_wait_for_a_copy_and_the_end_does(
     faulty: FaultyBucket, tmp_path: Path
 ) -> None:
-    faulty.strike("slow", "POST", seconds=0.5)
+    faulty.strike("slow", "POST", seconds=5)
     (tmp_path / "checkpoint").write_text("1")
     started = time.monotonic()
     with keep_checkpoints(tmp_path, URI, check=lambda: None) as keep:
         keep()
-        assert time.monotonic() - started < 0.4
+        assert time.monotonic() - started < 4
         (tmp_path / "checkpoint").write_text("2")  # the copy is of what was there
-    assert time.monotonic() - started > 0.5
+    assert time.monotonic() - started > 5
     assert storage.read_bytes(f"{URI}/checkpoint") == b"1"
 
 

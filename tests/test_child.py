@@ -78,7 +78,7 @@ def test_terminate_ends_what_ignores_sigterm_and_what_that_has_started() -> None
 
     started = time.monotonic()
     assert child.run(on_line) == -signal.SIGKILL
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert is_gone(int(lines[0]))
 
 

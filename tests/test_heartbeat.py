@@ -60,7 +60,7 @@ def test_a_heartbeat_that_is_there_but_does_not_change_is_silence(uri: str) -> N
     reasons: list[str] = []
     started = time.monotonic()
     heartbeat.wait_for_silence(uri, 0.5, reasons.append)
-    assert 0.5 < time.monotonic() - started < 2
+    assert 0.5 < time.monotonic() - started < 30
     assert reasons == [f"{uri} has not changed for 0.5 s: nobody waits for this task any more"]
 
 

@@ -78,15 +78,17 @@ def locate_data(experiment: Experiment, root: str) -> Experiment:
 
     Raises:
         FileNotFoundError: if there is no data folder, or no earlier dataset version.
-        ValueError: if demo data are to be drawn where other data are.
+        ValueError: if a location is no path or gs:// address, or demo data are to be drawn where
+            other data are.
     """
     data = experiment.data
     if data.version is not None:
         version = _locate_version(data.version, "data.version")
-        uri = version if data.uri is None else storage.absolute(data.uri)
+        uri = version if data.uri is None else _absolute(data.uri, "data.uri")
         data = dataclasses.replace(data, uri=uri, version=version, drawn=None)
         return dataclasses.replace(experiment, data=data)
-    uri = storage.absolute(data.uri or f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}")
+    demo = f"{root.rstrip('/')}/data/demo_seed_{experiment.seed}"
+    uri = _absolute(data.uri or demo, "data.uri")
     if data.drawn is not None:
         _draw(uri, experiment.seed, dataclasses.asdict(data.drawn))
     if not storage.is_remote(uri) and not Path(uri).is_dir():
@@ -108,7 +110,7 @@ def _locate_start(experiment: Experiment, root: str) -> Experiment:
     train = experiment.train
     if train.continue_from is None:
         return experiment
-    uri = storage.absolute(train.continue_from)
+    uri = _absolute(train.continue_from, "train.continue_from")
     if not storage.exists(f"{uri}/model/bundle.json"):
         raise FileNotFoundError(
             f"train.continue_from: {uri} has no model/bundle.json: name the folder of a finished "
@@ -126,12 +128,20 @@ def _locate_version(uri: str | None, setting: str) -> str | None:
     """Return the absolute location of an earlier dataset version."""
     if uri is None:
         return None
-    uri = storage.absolute(uri)
+    uri = _absolute(uri, setting)
     if not storage.exists(f"{uri}/images.parquet"):
         raise FileNotFoundError(
             f"{setting}: {uri} has no images.parquet: name the folder of a dataset version"
         )
     return uri
+
+
+def _absolute(uri: str, setting: str) -> str:
+    """Return a setting's location as `storage.absolute` does; a refusal names the setting."""
+    try:
+        return storage.absolute(uri)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from None
 
 
 def _draw(uri: str, seed: int, counts: dict[str, int]) -> None:

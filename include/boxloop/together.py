@@ -57,7 +57,7 @@ def wait(processes: Sequence[subprocess.Popen[str]]) -> int:
         failed = [code for code in codes if code not in (None, 0, STOPPED)]
         if failed:
             _end(processes, GRACE_SECONDS)
-            return _exit_code(failed[0])
+            return _exit_code(min(failed))  # what was killed, before what failed for want of it
         if codes[0] == 0 or STOPPED in codes:
             _wait_until(processes, END_SECONDS)
             _end(processes, GRACE_SECONDS)

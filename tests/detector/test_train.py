@@ -71,7 +71,10 @@ def test_a_stopped_training_goes_on_and_ends_as_one_that_was_not(
     assert stopped.value.code == 143
     assert not (tmp_path / "stopped" / "weights").exists()
     monkeypatch.undo()
+    leftover = tmp_path / "stopped" / "checkpoints" / "ckpt-7.index"  # of a process that died
+    leftover.touch()
     assert train(tmp_path / "stopped", SETTINGS) == whole
+    assert not leftover.exists()
     assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
 
 

@@ -7,8 +7,10 @@ own way: while the trainer is starting, or when it has kept its third or fifth c
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +22,6 @@ from tests.e2e.conftest import KILLS, MICRO, TENSORBOARD, digests, wait_until
 from boxloop import steps, storage
 from boxloop.artifacts import Run
 from boxloop.local_airflow.client import AirflowClient
-from boxloop.local_airflow.server import AirflowServer
 
 pytestmark = [
     pytest.mark.e2e,
@@ -59,7 +60,7 @@ class Training(NamedTuple):
 
 @pytest.fixture(scope="module")
 def trainings(
-    client: AirflowClient, server: AirflowServer, tmp_path_factory: pytest.TempPathFactory
+    client: AirflowClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Training]:
     """Every training, after its kill and its end."""
     names = [UNDISTURBED, *("-".join(each) for each in KILLED)]
@@ -68,14 +69,13 @@ def trainings(
     wait_until(lambda: client.has_dag(KILLS), 120)
     client.unpause(KILLS)
     client.trigger(KILLS, RUN_ID, {"specs": specs})
-    waiting = {index: kind for index, (kind, _) in enumerate(KILLED, start=1)}
     links: dict[int, str | None] = {}
-    for _ in poll(client, 900):
-        for index in [i for i in waiting if is_due(specs[i], KILLED[i - 1][1])]:
-            links[index] = tensorboard_link(client, index)
-            if kill(client, server, specs[index]["run_uri"], index, waiting[index]):
-                del waiting[index]
-    assert not waiting
+    with stopping(specs) as stopped:
+        for _ in poll(client, 900):
+            for index in stopped.keys() - links.keys():
+                links[index] = tensorboard_link(client, index)
+                kill(client, index, stopped[index])
+    assert len(links) == len(KILLED)
     assert client.run_state(KILLS, RUN_ID) == "success"
     found = {i["map_index"]: i for i in client.task_instances(KILLS, RUN_ID)}
     return {
@@ -163,6 +163,29 @@ def poll(client: AirflowClient, seconds: float) -> Iterator[None]:
     pytest.fail(f"the run is not over after {seconds:.0f} s")
 
 
+@contextmanager
+def stopping(specs: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[int, int]]:
+    """Stop each trainer where it is to meet its kill; give their process numbers, by index."""
+    stopped: dict[int, int] = {}
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            for index, (_, point) in enumerate(KILLED, start=1):
+                if index not in stopped and is_due(specs[index], point):
+                    pid = storage.read_json(Run(specs[index]["run_uri"]).lease(1))["pid"]
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped[index] = pid
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield stopped
+    finally:
+        done.set()
+        thread.join()
+
+
 def is_due(spec: Mapping[str, Any], point: str) -> bool:
     run, step = Run(spec["run_uri"]), POINTS[point]
     if step == 0:
@@ -170,25 +193,16 @@ def is_due(spec: Mapping[str, Any], point: str) -> bool:
     return storage.exists(f"{run.checkpoints(1)}/ckpt-{step}.index")
 
 
-def kill(client: AirflowClient, server: AirflowServer, run_uri: str, index: int, kind: str) -> bool:
-    """Kill -9 one of the three; say whether it was there to be killed."""
+def kill(client: AirflowClient, index: int, trainer: int) -> None:
+    """Kill -9 one of the three; let the trainer go on, unless it was that."""
+    kind, _ = KILLED[index - 1]
     if kind == TRAINER:
-        found = [p.pid for p in server.processes() if is_trainer(p, run_uri)]
-    else:
-        instance = next(i for i in client.task_instances(KILLS, RUN_ID) if i["map_index"] == index)
-        found = [instance["pid"] if kind == TASK else psutil.Process(instance["pid"]).ppid()]
-    for pid in found:
-        os.kill(pid, signal.SIGKILL)
-    return bool(found)
-
-
-def is_trainer(process: psutil.Process, run_uri: str) -> bool:
-    """Whether a process trains; the shell that waits for it does not."""
-    try:
-        command = process.cmdline()
-    except psutil.NoSuchProcess:
-        return False
-    return command[1:5] == ["-m", "boxloop", "step", "train"] and run_uri in command
+        os.kill(trainer, signal.SIGKILL)
+        return
+    instance = next(i for i in client.task_instances(KILLS, RUN_ID) if i["map_index"] == index)
+    task = instance["pid"]
+    os.kill(task if kind == TASK else psutil.Process(task).ppid(), signal.SIGKILL)
+    os.kill(trainer, signal.SIGCONT)
 
 
 def tensorboard_link(client: AirflowClient, index: int) -> str | None:

@@ -91,10 +91,10 @@ def test_a_slow_webhook_is_given_up(
     posted: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(alerts, "SECONDS", 0.05)
-    monkeypatch.setattr(time, "sleep", lambda _: threading.Event().wait(0.5))
+    monkeypatch.setattr(time, "sleep", lambda _: threading.Event().wait(5))
     started = time.monotonic()
     alerts.alert_failure(context())
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 4
     assert "did not reach" in caplog.text
 
 
@@ -112,10 +112,10 @@ def test_a_target_that_hangs_is_given_up_and_the_other_is_told(
     monkeypatch: pytest.MonkeyPatch, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(alerts, "SECONDS", 0.2)
-    monkeypatch.setattr(alerts, "_post", lambda _: threading.Event().wait(3))
+    monkeypatch.setattr(alerts, "_post", lambda _: threading.Event().wait(20))
     started = time.monotonic()
     alerts.alert_failure(context())
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 15
     assert "no answer within 0.2 s" in caplog.text
     assert len(list((root / "alerts").iterdir())) == 1
 

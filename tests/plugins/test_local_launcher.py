@@ -116,9 +116,7 @@ def test_a_stopped_job_may_save_and_its_exit_code_is_kept(
 ) -> None:
     job_id = submit(SAVES)
     wait_for_line(launcher, job_id)
-    started = time.monotonic()
     launcher.stop(job_id)
-    assert time.monotonic() - started < 1
     assert follow(launcher, job_id) == ["up", "saved"]
     assert launcher.status(job_id).exit_code == 143
 

@@ -112,7 +112,7 @@ def test_what_is_wrong_in_a_form_is_told_without_its_logins(tmp_path: Path) -> N
     params = {name: param.value for name, param in PARAMS.items()}
     params |= {"experiment": "playing_cards", "artifact_root": str(tmp_path)}
     params["data_uri"] = f"https://u:{HUSH}@host.example/data"
-    with pytest.raises(values.WRONG, match=r"Field.*\*\*\*@host.example") as caught:
+    with pytest.raises(values.WRONG, match=r"^Field .*: data.uri: https://\.\.\. ") as caught:
         values.plan({"params": params, "run_id": "r"})
     assert HUSH not in "".join(traceback.format_exception(caught.value))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def train(
     config = build_config(experiment, len(data.class_names))
     if experiment.train.evaluate_every is not None and not data.validation:
         log.warning("The validation split is empty: nothing to evaluate on while training")
+    forget_unlisted(model_dir)
     with explained(experiment.train, data.train):
         training = _Training(
             experiment=experiment,
@@ -107,6 +109,18 @@ def last_step(model_dir: Path) -> int:
         return 0
     step = tf.train.load_checkpoint(checkpoint).get_tensor("global_step/.ATTRIBUTES/VARIABLE_VALUE")
     return int(step)
+
+
+def forget_unlisted(model_dir: Path) -> None:
+    """Delete what a process that died left of checkpoints: all that the newest state does not name.
+
+    TensorFlow's CheckpointManager deletes those alone that it knows of.
+    """
+    state = tf.train.get_checkpoint_state(str(model_dir))
+    named = {Path(path).name for path in state.all_model_checkpoint_paths} if state else set()
+    for path in model_dir.glob("ckpt-*"):
+        if path.name.partition(".")[0] not in named:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class _Leg(NamedTuple):

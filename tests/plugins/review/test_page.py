@@ -45,7 +45,7 @@ def reviewer(browser: Browser, fresh: Site) -> Iterator[Reviewer]:
 
 def wait_for(site: Site, count: int, page: Page) -> list[dict[str, Any]]:
     """Return the decisions once there are so many."""
-    for _ in range(100):
+    for _ in range(600):
         if len(found := decisions(site.run)) >= count:
             break
         page.wait_for_timeout(50)
@@ -196,11 +196,11 @@ def test_time_stands_still_while_the_page_is_hidden(fresh: Site, reviewer: Revie
     hide += "document.dispatchEvent(new Event('visibilitychange'))}"
     page.wait_for_timeout(300)
     page.evaluate(hide, True)
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(8000)
     page.evaluate(hide, False)
     reviewer.press("r")
     (decision,) = wait_for(fresh, 1, page)
-    assert 0.3 <= decision["seconds"] < 2.5
+    assert 0.3 <= decision["seconds"] < 7.5
 
 
 def test_who_may_not_decide_may_look(browser: Browser, fresh: Site) -> None:
@@ -370,7 +370,7 @@ def test_a_login_that_ended_keeps_the_decision(fresh: Site, reviewer: Reviewer) 
     expect(reviewer.find("#trouble")).to_contain_text("uma gave this answer", timeout=15_000)
     assert decisions(fresh.run) == []
     log_in(fresh.login("uma"))
-    for _ in range(100):
+    for _ in range(600):
         page.wait_for_timeout(100)
         if decisions(fresh.run):
             break

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,9 +62,16 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    root = tmp_path_factory.mktemp("rounds")
+    with open_site(tmp_path_factory.mktemp("rounds")) as site:
+        yield site
+
+
+@contextmanager
+def open_site(folder: Path) -> Iterator[Site]:
+    """Serve runs in every state, made in an empty folder; one of fifty rounds among them."""
+    root, outside = folder / "root", folder / "outside"
+    root.mkdir()
     source = make_data(root)
-    outside = tmp_path_factory.mktemp("outside")
     made = {
         "long": make_run(root, "long", source, rounds=50, done=49, classes=14),
         "done": make_run(root, "done", source, rounds=2, done=2),
@@ -94,7 +102,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         _row("done", made["done"], state="success", rounds=2, done=2),
         _row("hidden", made["done"], dag_id=HIDDEN, state="success", rounds=2, done=2),
         _row("plain", Run(""), dag_id="other", state="success", rounds=0, done=0),
-        _row(LONG, made["long"], state="running", rounds=50, done=49, predicts=4, working=True),
+        _row(LONG, made["long"], state="running", rounds=50, done=49, predicts=3, working=True),
     ]
     path = root / "runs.json"
     path.write_text(json.dumps(runs))

@@ -1,7 +1,5 @@
 """The routes, in Airflow's own server, with its own login and its own rights."""
 
-import time
-
 import httpx
 import pytest
 from tests.plugins.rounds_page.conftest import DAG, LONG, Site
@@ -229,14 +227,10 @@ def test_what_has_not_changed_is_not_sent_again(site: Site) -> None:
     assert (known["figures"], known["stamp"]) == (None, stamp)
 
 
-def test_fifty_rounds_of_twelve_tasks_are_told_in_under_a_second(site: Site) -> None:
-    site.ask("/boxloop-rounds/static/rounds.js")  # the server has loaded the page
-    start = time.perf_counter()
-    told = site.state(LONG)
-    seconds = time.perf_counter() - start
+def test_fifty_rounds_of_twelve_tasks_are_told(site: Site) -> None:
+    told = site.state(LONG)  # in how long: benchmarks/rounds_page.py
     assert sum(len(row["cells"]) for row in told["rows"]) == 50 * 12
     assert len(told["figures"]["rounds"]) == 49
-    assert seconds < 1
 
 
 def test_one_unreadable_file_leaves_the_tasks_and_is_read_again(site: Site) -> None:
