@@ -50,14 +50,12 @@ def fill(moment: Moment, task_id: str) -> Act:
     """Fill the disk until a task has failed by it, then make room."""
 
     def act(scene: Scene) -> str:
-        scene.stage.wait_for(*moment)
         ballast = Path(scene.stage.root) / "ballast"
-        with suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(2**20))
-        with suppress(OSError), ballast.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(512))
+        with scene.stage.stopped_at(*moment):
+            for size in (2**20, 512):
+                with suppress(OSError), ballast.open("ab", buffering=0) as file:
+                    while True:
+                        file.write(bytes(size))
         try:
             wait_for_failure(scene, task_id)
         finally:
@@ -71,8 +69,8 @@ def lock(moment: Moment, task_id: str) -> Act:
     """Make the disk read-only until a task has failed by it."""
 
     def act(scene: Scene) -> str:
-        scene.stage.wait_for(*moment)
-        _remount(scene.stage.root, "ro")
+        with scene.stage.stopped_at(*moment):
+            _remount(scene.stage.root, "ro")
         try:
             wait_for_failure(scene, task_id)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,8 +104,19 @@ class Stage:
         def found() -> list[int]:
             return [line["pid"] for line in self.trail() if wanted.items() <= line.items()]
 
-        wait_until(lambda: bool(found()), seconds, f"{task} of round {round_number}: {point}")
+        what = f"{task} of round {round_number}: {point}"
+        wait_until(lambda: bool(found()), seconds, what, every=0.05)
         return found()[-1]
+
+    @contextmanager
+    def stopped_at(self, task: str, round_number: int, point: str) -> Iterator[None]:
+        """Stop the process that comes to a point, lest it be done before something happens."""
+        pid = self.wait_for(task, round_number, point)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def start_again(self) -> None:
         """Start Airflow after it was stopped; it may listen elsewhere then."""
@@ -157,7 +169,7 @@ def is_boxloop(process: psutil.Process) -> bool:
     return status != psutil.STATUS_ZOMBIE and "boxloop" in command and "step" in command
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float, what: str, *, every: float = 0.5) -> None:
     """Wait for something.
 
     Raises:
@@ -167,4 +179,4 @@ def wait_until(is_so: Callable[[], bool], seconds: float, what: str) -> None:
     while not is_so():
         if time.monotonic() > end:
             raise TimeoutError(f"not so after {seconds:.0f} s: {what}")
-        time.sleep(0.5)
+        time.sleep(every)
