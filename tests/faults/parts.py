@@ -40,7 +40,7 @@ def start_part(stage: Stage, part: str, environment: dict[str, str]) -> None:
     """Start a part of Airflow as it was started before."""
     log = stage.server.home / "logs" / f"{part}.log"
     with log.open("ab") as file:
-        subprocess.Popen(
+        started = subprocess.Popen(
             [AIRFLOW, part],
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -49,6 +49,7 @@ def start_part(stage: Stage, part: str, environment: dict[str, str]) -> None:
             env=environment,
             start_new_session=True,
         )
+    stage.started.append(started)
 
 
 def revive(stage: Stage, environment: dict[str, str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,6 +65,8 @@ class Stage:
             folder / "home", port=0, environment=self.environment, dags=dags
         )
         self.client: AirflowClient
+        self.started: list[subprocess.Popen[bytes]] = []
+        """Parts of Airflow that were started again, one by one."""
 
     @contextmanager
     def open(self) -> Iterator[Stage]:
@@ -76,6 +79,8 @@ class Stage:
                 yield self
             finally:
                 self.client.close()
+        for part in self.started:  # they have ended with Airflow
+            part.wait(60)
 
     def connect(self) -> None:
         """Talk to the server as it is now: started again, it may listen elsewhere."""
