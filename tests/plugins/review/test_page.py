@@ -262,11 +262,11 @@ def open_item(reviewer: Reviewer, number: int, run: Run) -> None:
 def test_nothing_is_decided_on_a_picture_that_is_not_there(fresh: Site, reviewer: Reviewer) -> None:
     page = reviewer.page
     held: list[Route] = []
-    page.wait_for_load_state("networkidle")
     page.route("**/image?*size=view*", lambda route: held.append(route))
-    page.keyboard.press("s")
-    page.wait_for_timeout(300)
+    page.reload()
+    reviewer.wait()
     expect(reviewer.find("#picture")).to_be_hidden()
+    page.keyboard.press("s")
     page.keyboard.press("r")
     expect(reviewer.find("#says")).to_contain_text("There is no picture yet")
     assert [one["action"] for one in wait_for(fresh, 1, page)] == ["skip"]
