@@ -8,7 +8,7 @@ all of them, and pieces for the large file. The emulator runs in a process of it
 Prints, progress going to stderr:
 transfers_WHAT ratio      files/s or bytes/s of ours over those by hand, for each of four: 2,000
                           files of 25 kB and one of 500 MB, up and down
-transfers_memory ratio    peak memory of ours with the large file over that with one of a fifth of
+transfers_memory ratio    peak memory of ours with the large file over that with one of half
                           its size; wanted: about 1
 transfers_cache seconds   the small files down again, from the cache; no ratio
 transfers ratio           the smallest of the four; wanted: at least 0.8
@@ -55,12 +55,12 @@ def main() -> None:
 
 
 def make_files(folder: Path, files: int, mb: int) -> Path:
-    """Write files that do not compress: small ones, a large one, and one of a fifth of it."""
+    """Write files that do not compress: small ones, a large one, and one of half its size."""
     for number in range(files):
         path = folder / "files" / f"{number:05d}.jpg"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(os.urandom(25_000))
-    for name, size in (("large", mb), ("fifth", mb // 5)):
+    for name, size in (("large", mb), ("half", mb // 2)):
         (folder / name).mkdir()
         with (folder / name / "checkpoint").open("wb") as file:
             for _ in range(size):
@@ -87,7 +87,7 @@ def run_turns(folder: Path, turns: int) -> tuple[dict[str, float], dict[str, flo
     seconds: dict[str, float] = {}
     peaks: dict[str, float] = {}
     for turn in range(turns):
-        for work in (*WORKS, "fifth_up", "fifth_down"):
+        for work in (*WORKS, "half_up", "half_down"):
             for how in ("hand", "ours")[:: 1 if turn % 2 else -1]:
                 key = f"{work} {how}"
                 took, peak = one(work, how, folder)
@@ -200,12 +200,12 @@ def tell(
     for work, ratio in ratios.items():
         sys.stdout.write(f"transfers_{work} ratio={ratio:.2f}\n")
     largest = [max(peaks[f"{name}_{way} ours"] for way in ("up", "down")) for name in _BOTH]
-    _tell(f"peak memory {largest[0]:.0f} MiB with the large file, {largest[1]:.0f} with the fifth")
+    _tell(f"peak memory {largest[0]:.0f} MiB with the large file, {largest[1]:.0f} with the half")
     sys.stdout.write(f"transfers_memory ratio={largest[0] / largest[1]:.2f}\n")
     sys.stdout.write(f"transfers ratio={min(ratios.values()):.2f}\n")
 
 
-_BOTH = ("large", "fifth")
+_BOTH = ("large", "half")
 
 
 def _tell(text: str) -> None:
