@@ -47,12 +47,12 @@ def test_a_task_whose_heartbeat_stops_saves_and_ends(uri: str) -> None:
     with watching(uri) as process:
         with heartbeat.beating(uri, seconds=0.2):
             time.sleep(0.5)
-        assert process.wait(5) == 143
+        assert process.wait(60) == 143
 
 
 def test_a_task_that_nobody_ever_waited_for_ends_as_well(uri: str) -> None:
     with watching(uri) as process:
-        assert process.wait(5) == 143
+        assert process.wait(60) == 143
 
 
 def test_a_heartbeat_that_is_there_but_does_not_change_is_silence(uri: str) -> None:

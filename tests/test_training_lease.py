@@ -108,7 +108,7 @@ def test_who_is_told_to_end_twice_still_uploads_what_the_first_time_has_saved(
 ) -> None:
     def train(*_: Any, is_stopped: threading.Event, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert is_stopped.wait(5)
+        assert is_stopped.wait(60)
         (named["model_dir"] / "checkpoint").write_text("20")
         named["on_checkpoint"]()
         raise SystemExit(143)

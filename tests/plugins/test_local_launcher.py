@@ -65,7 +65,7 @@ def follow(launcher: LocalLauncher, job_id: JobId, offset: int | None = None) ->
 
 
 def wait_for_line(launcher: LocalLauncher, job_id: JobId) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not (Path(job_id["folder"]) / "log").read_bytes().endswith(b"\n"):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -140,7 +140,7 @@ def test_a_job_whose_shell_was_killed_is_gone(launcher: LocalLauncher, submit: A
     job_id = submit(SAVES)
     wait_for_line(launcher, job_id)
     os.killpg(job_id["group"], signal.SIGKILL)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while launcher.status(job_id).state == RUNNING and time.monotonic() < end:
         time.sleep(0.02)
     assert launcher.status(job_id) == Status(GONE)
