@@ -1,6 +1,6 @@
 # make demo     seven rounds of active learning in an Airflow of its own: about eleven minutes
 # make test     linters, types and every test: about half an hour
-# make test-faults  every fault of docs/reliability.md on a real Airflow: about an hour
+# make test-faults  every fault of docs/reliability.md on a real Airflow: about forty minutes
 # make check    linters, types and the fast tests: under three minutes
 # make fuzz     spoilt files for every reader of strangers' bytes: half an hour
 # make audit    ask OSV for known holes of the packages in the lock files: needs a network

@@ -164,6 +164,25 @@ def test_storage_that_is_away_for_a_while_loses_no_lease(
     assert "could not be renewed: no route to host" in caplog.text
 
 
+def test_a_renewal_whose_answer_was_lost_loses_no_lease(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swap, answers = storage.swap_bytes, [OSError("no answer")]
+
+    def obeys_in_silence(*arguments: Any) -> bool:
+        is_swapped = swap(*arguments)
+        if answers:
+            raise answers.pop()
+        return is_swapped
+
+    with lease.hold(uri, renew_seconds=60) as held:
+        monkeypatch.setattr(storage, "swap_bytes", obeys_in_silence)
+        with pytest.raises(OSError, match="no answer"):
+            held.check()
+        held.check()
+    assert lease.read(uri) is None
+
+
 def test_a_lease_that_is_no_json_is_waited_for_like_any_other(tmp_path: Path) -> None:
     path = tmp_path / "train.lease"
     path.write_bytes(b"[1, 2]")

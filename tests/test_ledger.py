@@ -54,6 +54,17 @@ def test_a_task_that_died_is_done_again(run: Run) -> None:
     assert calls == ["parse_annotations"]
 
 
+def test_a_late_double_leaves_what_others_have_gone_on_from(run: Run) -> None:
+    calls: list[str] = []
+
+    def slow() -> dict[str, int]:
+        do(run, "parse_annotations", calls, value=1)
+        return {"value": 2}
+
+    assert run_once(run, 1, "parse_annotations", slow, started=0.0) == {"value": 1}
+    assert task_value("parse_annotations", run.uri, 1) == {"value": 1}
+
+
 def test_the_disk_keeps_the_work_before_the_marker(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,7 +95,7 @@ class Held:
         """
         with self._lock:
             content = self._next_content()
-            if not storage.swap_bytes(self.uri, self._content, content):
+            if not self._replace(content):
                 raise LeaseLostError(
                     f"{self.uri} was taken over by another process, as this one was not heard of "
                     "for a while; the other one goes on from what is there"
@@ -121,7 +121,16 @@ class Held:
     def release(self) -> None:
         """Give the lease back, unless another has taken it over."""
         with self._lock:
-            storage.swap_bytes(self.uri, self._content, None)
+            self._replace(None)
+
+    def _replace(self, content: bytes | None) -> bool:
+        """Swap our lease; what is there may be our own last one, whose answer was lost."""
+        if storage.swap_bytes(self.uri, self._content, content):
+            return True
+        found = read(self.uri)
+        if found is None or _parse(found).get("holder") != self._holder["holder"]:
+            return False
+        return storage.swap_bytes(self.uri, found, content)
 
     def _next_content(self) -> bytes:
         self._beat += 1

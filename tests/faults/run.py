@@ -1,6 +1,6 @@
 """Let faults happen on a real Airflow, and say which of them a run survives.
 
-    make test-faults                              # all of it: about an hour on two cores
+    make test-faults                              # all of it: about forty minutes
     python -m tests.faults.run --only kills parts # some campaigns
     python -m tests.faults.run --table            # the table of what was run last
 

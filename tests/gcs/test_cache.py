@@ -1,10 +1,12 @@
 """What is kept on this machine is fetched once, never served stale or damaged, and bounded."""
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.faulty_bucket import FaultyBucket
@@ -105,6 +107,19 @@ def test_it_stays_within_its_limit_and_what_was_not_used_goes_first(
     assert len(names) >= 12
     assert names[0] == "00"
     assert names[-1] == "39"
+
+
+def test_half_of_a_small_disk_stays_free(
+    faulty: FaultyBucket, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def usage(_: object) -> SimpleNamespace:
+        return SimpleNamespace(free=600_000 - sum(path.stat().st_size for path in entries(kept)))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    for number in range(20):  # 20 x 60 kB
+        storage.write_bytes(f"gs://bucket/photos/{number:02d}", b"%02d" % number * 30_000)
+        storage.read_again(f"gs://bucket/photos/{number:02d}")
+    assert 120_000 <= sum(path.stat().st_size for path in entries(kept)) <= 360_000
 
 
 def test_several_processes_share_it(faulty: FaultyBucket, kept: Path) -> None:

@@ -169,3 +169,10 @@ def test_who_writes_once_may_lose_to_another_writer(faulty: FaultyBucket) -> Non
     with pytest.raises(FileExistsError):
         storage.write_once(URI, DATA)
     assert storage.read_bytes(URI) == b"theirs"
+
+
+def test_the_start_of_an_object_is_verified_if_it_is_all_of_it(faulty: FaultyBucket) -> None:
+    storage.write_bytes(URI, DATA)
+    fault = faulty.strike("corrupt", "alt=media")
+    assert storage.read_start(URI, len(DATA) + 1) == DATA
+    assert fault.struck == 1

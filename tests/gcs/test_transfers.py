@@ -47,6 +47,16 @@ def test_a_large_file_goes_and_comes_in_pieces(
     assert (tmp_path / "copy").read_bytes() == LARGE
 
 
+def test_files_that_go_beside_each_other_go_in_small_pieces(
+    faulty: FaultyBucket, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "_LARGE", 2**30)
+    monkeypatch.setattr(transfers, "_PIECE_BESIDE_OTHERS", 2**20)
+    storage.upload_folder(folder, URI)
+    assert faulty.asked(r"PUT .*upload_id") == 9
+    assert storage.read_bytes(f"{URI}/large") == LARGE
+
+
 @pytest.mark.parametrize(
     "kind", ["status", "late_status", "cut_before", "cut_after", "cut_request", "cut_answer"]
 )

@@ -146,6 +146,22 @@ def test_every_other_answer_has_the_headers_too(
         _check_headers(answer, name)
 
 
+def test_an_answer_that_fails_has_the_headers_too_and_tells_nothing() -> None:
+    from fastapi.testclient import TestClient
+
+    from boxloop_airflow.pages.app import make_app
+
+    app = make_app("fails", largest_body=1)
+
+    @app.get("/")
+    def fail() -> None:
+        raise OSError("gs://bucket/secret cannot be read")
+
+    answer = TestClient(app).get("/")
+    assert (answer.status_code, "secret" in answer.text) == (500, False)
+    _check_headers(answer, "fails")
+
+
 def _check_headers(answer: Any, where: str) -> None:
     for header, wanted in HEADERS.items():
         assert wanted in answer.headers[header], f"{where}: {header}"

@@ -224,7 +224,7 @@ def _make_room() -> None:
             return
         found = _all_entries()
         held = sum(size for _, size, _ in found)
-        room = min(limit(), held + shutil.disk_usage(folder()).free // 2)
+        room = min(limit(), (held + shutil.disk_usage(folder()).free) // 2)
         if held <= _FULL * room:
             return
         for _, size, path in sorted(found):

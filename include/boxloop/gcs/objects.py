@@ -51,12 +51,17 @@ def read_start(uri: str, num_bytes: int) -> bytes:
     from google.api_core.exceptions import RequestRangeNotSatisfiable
 
     bucket, name = locate(uri)
+
+    def once() -> bytes:
+        blob = bucket.blob(name)
+        data: bytes = blob.download_as_bytes(end=num_bytes - 1, checksum=None, **options())
+        if len(data) < num_bytes:
+            check(blob, crc32c_of(data))
+        return data
+
     try:
         with found(uri):
-            data: bytes = bucket.blob(name).download_as_bytes(
-                end=num_bytes - 1, checksum=None, **options()
-            )
-            return data
+            return insist(once, uri)
     except RequestRangeNotSatisfiable:
         return b""  # an empty object has no such part
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LARGE = 96 * 2**20  # bytes; from here on a file comes in pieces
 _PIECE_UP = 96 * 2**20  # bytes, a multiple of 256 KiB; held in memory
+_PIECE_BESIDE_OTHERS = 8 * 2**20  # bytes, of each of THREADS uploads
 _PIECE_DOWN = 32 * 2**20  # bytes; not held in memory
 _BUFFER = 2**20  # bytes
 _LARGE_UPLOADS = 2  # at once; each has a piece in memory
@@ -65,8 +66,10 @@ def upload(path: Path, uri: str) -> None:
     """Copy a file to an object, verified; one that is there is replaced."""
     bucket, name = locate(uri)
 
+    piece = _PIECE_UP if is_large(path.stat().st_size) else _PIECE_BESIDE_OTHERS
+
     def send() -> None:
-        blob = bucket.blob(name, chunk_size=_PIECE_UP)
+        blob = bucket.blob(name, chunk_size=piece)
         blob.upload_from_filename(str(path), checksum="crc32c", **options())
 
     insist(send, uri)

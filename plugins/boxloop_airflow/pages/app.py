@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ SECURITY = (
 )
 """A page loads from its own host alone, and runs nothing that stands in its text."""
 KINDS = {".css": "text/css", ".js": "text/javascript"}
+
+log = logging.getLogger(__name__)
 
 
 def make_app(title: str, *, largest_body: int, images: str = "") -> FastAPI:
@@ -87,7 +90,12 @@ def _adds(headers: Mapping[str, str]) -> Callable[..., Awaitable[Response]]:
     async def add_headers(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        response = await call_next(request)
+        try:
+            response = await call_next(request)
+        except Exception:  # Starlette's own answer would come without these headers
+            log.exception("%s %s failed", request.method, request.url.path)
+            problem = {"detail": "it failed; the log of Airflow's API server says why"}
+            response = JSONResponse(problem, status.HTTP_500_INTERNAL_SERVER_ERROR)
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return response
