@@ -1,10 +1,16 @@
 import builtins
+import json
+import re
 from typing import Any
 
 import pytest
+from tests.documents import DOCUMENTS
 
-from boxloop_airflow.launchers import Status, make_launcher, stamped
+from boxloop_airflow.launchers import Status, build_options, make_launcher, stamped
+from boxloop_airflow.launchers.docker import DockerOptions
+from boxloop_airflow.launchers.kubernetes import KubernetesOptions
 from boxloop_airflow.launchers.local import LocalLauncher
+from boxloop_airflow.launchers.vertex import VertexOptions
 
 
 def test_without_a_word_training_runs_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,12 +32,55 @@ def test_the_environment_chooses_and_arguments_come_first(monkeypatch: pytest.Mo
         ("[1]", r"must be a JSON object .*, and is none"),
         ('{"gpu": 1}', "launcher docker has no option 'gpu'; it has image, gpus"),
         ("{}", "launcher docker needs option 'image'"),
+        ('{"image": "i", "gpus": "all"}', "docker: option 'gpus' must be a whole number"),
+        ('{"image": "i", "gpus": true}', "option 'gpus' must be a whole number, and is none"),
+        ('{"image": "i", "memory": 16}', "option 'memory' must be text, and is none"),
+        ('{"image": "i", "mounts": ["/a"]}', "'mounts' must be an object of text, and is none"),
+        ('{"image": "i", "environment": {"A": 1}}', "'environment' must be an object of text"),
     ],
 )
 def test_wrong_options_are_named(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXLOOP_LAUNCHER_OPTIONS", text)
     with pytest.raises(ValueError, match=message):
         make_launcher("docker")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"secrets": "boxloop-keys"}, "option 'secrets' must be a list of text"),
+        ({"tolerations": ["spot"]}, "option 'tolerations' must be a list"),
+        ({"timeout_seconds": 1.5}, "option 'timeout_seconds' must be a whole number"),
+    ],
+)
+def test_lists_and_what_may_be_left_out_are_checked_too(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_options(KubernetesOptions, {"image": "i", **options}, "kubernetes")
+
+
+def test_a_value_of_a_wrong_type_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="environment") as caught:
+        make_launcher("docker", {"image": "i", "environment": ["TOKEN=hush"]})
+    assert "hush" not in str(caught.value)
+
+
+def test_an_option_may_be_null_where_it_may_be_left_out() -> None:
+    options = {"image": "i", "context": None, "timeout_seconds": 60, "secrets": ["a"]}
+    assert build_options(KubernetesOptions, options, "kubernetes").timeout_seconds == 60
+
+
+EXAMPLE = re.compile(r"BOXLOOP_LAUNCHER=(\w+)\s+(?:export )?BOXLOOP_LAUNCHER_OPTIONS='(.+?)'", re.S)
+
+
+def test_every_example_in_the_documents_is_one_of_its_launcher() -> None:
+    kinds = {"docker": DockerOptions, "kubernetes": KubernetesOptions, "vertex": VertexOptions}
+    texts = [path.read_text() for path in DOCUMENTS]
+    examples = [found for text in texts for found in EXAMPLE.findall(text)]
+    assert len(examples) == sum(text.count("BOXLOOP_LAUNCHER_OPTIONS='") for text in texts) == 4
+    for name, text in examples:
+        build_options(kinds[name], json.loads(text), name)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

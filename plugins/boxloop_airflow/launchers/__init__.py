@@ -6,9 +6,10 @@ import dataclasses
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from types import UnionType
+from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from boxloop.child import INPUT_ERROR
 from boxloop.storage import is_remote
@@ -23,6 +24,14 @@ LAUNCHERS = {
 }
 RUNNING, SUCCEEDED, FAILED, GONE = "running", "succeeded", "failed", "gone"
 OUT_OF_MEMORY = "out of memory"
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    str: "text",
+    Sequence: "a list",
+    Mapping: "an object",
+}
+"""What an option may be, and what JSON calls it."""
 
 T = TypeVar("T")
 JobId = dict[str, Any]
@@ -120,7 +129,7 @@ def build_options(cls: type[T], options: Mapping[str, Any], launcher: str) -> T:
     """Return a launcher's options, a dataclass.
 
     Raises:
-        ValueError: if one is unknown or missing.
+        ValueError: if one is unknown, missing or of another type.
     """
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     names = [each.name for each in fields]
@@ -132,6 +141,7 @@ def build_options(cls: type[T], options: Mapping[str, Any], launcher: str) -> T:
     for each in fields:
         if {each.default, each.default_factory} == {missing} and each.name not in options:
             raise ValueError(f"launcher {launcher} needs option {each.name!r}")
+    _check_types(get_type_hints(cls), options, launcher)
     return cls(**options)
 
 
@@ -146,6 +156,38 @@ def need_bucket(job: Job, launcher: str) -> None:
             f"launcher {launcher} trains on another machine, which does not see {job.run_uri}; "
             "set the artifact root, or $BOXLOOP_ROOT, to gs://bucket/prefix"
         )
+
+
+def _check_types(hints: Mapping[str, Any], options: Mapping[str, Any], launcher: str) -> None:
+    for name, value in options.items():
+        if not _fits(value, hints[name]):  # the value may hold a secret: it is not repeated
+            raise ValueError(
+                f"launcher {launcher}: option {name!r} must be {_kind(hints[name])}, and is none"
+            )
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value has the type that an option says."""
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind is UnionType:
+        return any(_fits(value, each) for each in inner)
+    if kind is Any:
+        return True
+    if kind is Mapping:
+        return isinstance(value, Mapping) and all(_fits(v, inner[1]) for v in value.values())
+    if kind is Sequence:
+        return isinstance(value, list | tuple) and all(_fits(v, inner[0]) for v in value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _kind(hint: Any) -> str:
+    """Return what an option may be, in words, with what is in it."""
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind is UnionType:  # or None, which is to leave it out
+        return _kind(inner[0])
+    if inner and inner[-1] in KINDS:
+        return f"{KINDS[kind]} of {KINDS[inner[-1]]}"
+    return KINDS[kind]
 
 
 def _read_options() -> dict[str, Any]:
