@@ -29,7 +29,7 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from boxloop_airflow.form import PARAMS
-from boxloop_airflow.rounds import DEFAULT_ARGS, one_round, report
+from boxloop_airflow.rounds import DEFAULT_ARGS, active_runs, one_round, report
 
 
 @task
@@ -42,7 +42,7 @@ def plan_rounds(**context: Any) -> list[dict[str, Any]]:
 
 @dag(
     schedule=None,
-    max_active_runs=1,  # two experiments would share one GPU, and neither would be the faster
+    max_active_runs=active_runs(),  # 1: two would share one GPU, and neither would be the faster
     params=PARAMS,
     tags=["boxloop", "active learning"],
     doc_md=__doc__,

@@ -25,6 +25,8 @@ from boxloop_airflow.train_detector import TrainDetectorOperator
 PREDICT_WORKERS = "BOXLOOP_PREDICT_WORKERS"
 """In the environment where DAGs are parsed: how many tasks share the detecting in the pool; 1, the
 default, is the task `predict` alone. A mapped group cannot choose its number at run time."""
+ACTIVE_RUNS = "BOXLOOP_ACTIVE_RUNS"
+"""There too: how many experiments of `active_learning` may be at work at once; 1 by default."""
 ROUND_LABEL = "round {{ '%02d' % (ti.map_index + 1) }}"
 WRONG_INPUT = ExceptionRetryPolicy(
     rules=[
@@ -118,7 +120,20 @@ def predict_workers() -> int:
     Raises:
         ValueError: if the environment says no number from 1 to 99.
     """
-    text = os.environ.get(PREDICT_WORKERS) or "1"
+    return _number(PREDICT_WORKERS)
+
+
+def active_runs() -> int:
+    """Return how many experiments may be at work at once.
+
+    Raises:
+        ValueError: if the environment says no number from 1 to 99.
+    """
+    return _number(ACTIVE_RUNS)
+
+
+def _number(name: str) -> int:
+    text = os.environ.get(name) or "1"
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 99:
-        raise ValueError(f"{PREDICT_WORKERS} must be a number from 1 to 99, got {text!r}")
+        raise ValueError(f"{name} must be a number from 1 to 99, got {text!r}")
     return int(text)

@@ -65,14 +65,18 @@ def test_predict_waits_for_as_many_workers_as_there_are_dead_or_alive() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "100", "many", "-1"])
-def test_a_number_of_workers_that_is_none_is_refused(
+def test_a_number_of_workers_or_runs_that_is_none_is_refused(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from boxloop_airflow.rounds import PREDICT_WORKERS, predict_workers
+    from boxloop_airflow import rounds
 
-    monkeypatch.setenv(PREDICT_WORKERS, text)
-    with pytest.raises(ValueError, match=f"{PREDICT_WORKERS} must be a number from 1 to 99"):
-        predict_workers()
+    for name, number in (
+        (rounds.PREDICT_WORKERS, rounds.predict_workers),
+        (rounds.ACTIVE_RUNS, rounds.active_runs),
+    ):
+        monkeypatch.setenv(name, text)
+        with pytest.raises(ValueError, match=f"{name} must be a number from 1 to 99, got '{text}'"):
+            number()
 
 
 def test_every_param_is_explained(parsed: dict[str, Any]) -> None:
@@ -100,8 +104,10 @@ def test_parsing_is_light(parsed: dict[str, Any]) -> None:
     assert parsed["cpu_seconds"] < 2
 
 
-def test_experiments_do_not_overlap(parsed: dict[str, Any]) -> None:
+def test_experiments_do_not_overlap_unless_the_environment_says_so(parsed: dict[str, Any]) -> None:
     assert parsed["max_active_runs"] == 1
+    assert parse(NAME, BOXLOOP_ACTIVE_RUNS="")["max_active_runs"] == 1
+    assert parse(NAME, BOXLOOP_ACTIVE_RUNS="3")["max_active_runs"] == 3
     assert parsed["pools"] == {"round.train": "gpu"}
 
 
