@@ -10,6 +10,9 @@ import pytest
 from tests.deployment import compose, dockerfile
 from tests.deployment.compose import PROJECT, Service
 
+from boxloop import heartbeat
+from boxloop.gcs import client
+
 ONE = ("one",)
 TEAM = ("local", "gpu")
 LOCAL = compose.env_file(PROJECT / "docker" / "local.env")
@@ -142,6 +145,26 @@ def test_what_an_env_file_shows_as_the_default_is_the_default() -> None:
     for name, shown in re.findall(r"^#(\w+)=(.+)", text, re.M):
         if name not in ("BOXLOOP_GOOGLE_KEY", "GOOGLE_APPLICATION_CREDENTIALS"):  # as examples
             assert shown == defaults[name], name
+
+
+def test_an_empty_setting_is_the_default_that_env_file_and_values_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("BOXLOOP_GCS_PATIENCE", "BOXLOOP_GCS_TIMEOUT", "BOXLOOP_ORPHAN_SECONDS")
+    for name in names:
+        monkeypatch.setenv(name, "")
+    asked = client.options()
+    seconds = (asked["retry"].timeout, asked["timeout"], heartbeat.environment("u")[names[2]])
+    for file, form in (("gcs.env", "#{}={:g}\n"), ("kubernetes/values.yaml", '{}: "{:g}"\n')):
+        text = (PROJECT / "docker" / file).read_text()
+        assert all(form.format(n, float(s)) in text for n, s in zip(names, seconds, strict=True))
+
+
+def test_settings_of_an_env_file_reach_the_tasks_and_the_web_server() -> None:
+    told = compose.services({"BOXLOOP_GCS_PATIENCE": "9", "BOXLOOP_ORPHAN_SECONDS": "90"}, TEAM)
+    for name in ("worker-cpu", "worker-gpu", "api-server", "scheduler"):
+        assert told[name].environment["BOXLOOP_GCS_PATIENCE"] == "9"
+        assert told[name].environment["BOXLOOP_ORPHAN_SECONDS"] == "90"
 
 
 def test_the_api_server_believes_the_proxy_that_people_come_by_https() -> None:
