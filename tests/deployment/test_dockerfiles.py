@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from tests.deployment import compose, dockerfile
@@ -84,6 +84,29 @@ def test_an_image_starts_a_program_that_it_has(path: Path, name: str) -> None:
 def test_secrets_and_what_was_built_here_stay_out_of_images() -> None:
     ignored = (PROJECT / ".dockerignore").read_text().splitlines()
     assert {"docker/secrets", ".venv", ".venv-deployment", ".git", ".boxloop"} <= set(ignored)
+
+
+OURS = ("docker/gcs.env", "docker/gpu.env", "docker/local.env", "docker/no-key.json")
+
+
+def test_neither_env_files_nor_keys_get_into_images_or_into_git() -> None:
+    images = (PROJECT / ".dockerignore").read_text().splitlines()
+    git = (PROJECT / ".gitignore").read_text().splitlines()
+    for name in (".env", "edge.env", "docker/x/prod.env", "key.json", "docker/my-key-2.json"):
+        assert _is_ignored(name, images), name
+        assert _is_ignored(name, git), name
+    for name in OURS:  # no image needs them, and people write their own addresses into them
+        assert (PROJECT / name).is_file()
+        assert _is_ignored(name, images), name
+        assert not _is_ignored(name, git), name
+
+
+def _is_ignored(path: str, lines: list[str]) -> bool:
+    """Whether the last line that fits a file ignores it, as git and Docker do."""
+    fits = [
+        line for line in lines if PurePath(path).match(line.removeprefix("!").removeprefix("**/"))
+    ]
+    return bool(fits) and not fits[-1].startswith("!")
 
 
 def test_every_image_of_the_stack_that_is_ours_has_its_target() -> None:
