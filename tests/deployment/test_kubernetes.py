@@ -95,6 +95,14 @@ def test_values_are_values_of_the_chart() -> None:
     ]
 
 
+def test_the_chart_that_is_installed_is_the_one_whose_names_are_known() -> None:
+    texts = [(PROJECT / "docs" / "deployment.md"), FOLDER / "values.yaml"]
+    told = [re.findall(r"--version (\S+)", path.read_text()) for path in texts]
+    known = re.findall(r"version (\d\S+)\)", (Path(__file__).parent / "chart.yaml").read_text())
+    assert told == [known, known]
+    assert len(known) == 1
+
+
 def test_what_the_pods_of_the_chart_call_is_in_the_image_or_off() -> None:
     found = dockerfile.stages(PROJECT / "docker" / "airflow.Dockerfile")
     for image in ("team", "gpu"):
