@@ -1,6 +1,6 @@
 # make demo     seven rounds of active learning in an Airflow of its own: about eleven minutes
 # make test     linters, types and every test: about half an hour
-# make test-faults  every fault of docs/reliability.md on a real Airflow: about forty minutes
+# make test-faults  every fault of docs/reliability.md on a real Airflow: about fifty minutes
 # make check    linters, types and the fast tests: under three minutes
 # make fuzz     spoilt files for every reader of strangers' bytes: half an hour
 # make audit    ask OSV for known holes of the packages in the lock files: needs a network
@@ -20,6 +20,8 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 IMAGE := --python-version 3.11 --python-platform x86_64-manylinux_2_28
 IMAGE_VENV := .venv-deployment
+DEPLOYMENT = BOXLOOP_IMAGE_VENV=$(IMAGE_VENV) $(BIN)/pytest -m deployment
+STACK_FAULTS := tests/deployment/test_stack_faults.py
 
 .PHONY: demo test test-deployment test-faults check fuzz audit lint airflow tensorboard setup lock clean
 
@@ -36,9 +38,10 @@ test: lint
 	$(PYTEST) -m "not deployment"
 
 test-deployment: $(VENV)/ready-dev $(IMAGE_VENV)/ready
-	BOXLOOP_IMAGE_VENV=$(IMAGE_VENV) $(BIN)/pytest -m deployment tests/deployment
+	$(DEPLOYMENT) tests/deployment --ignore $(STACK_FAULTS)
 
-test-faults: $(VENV)/ready-dev
+test-faults: $(VENV)/ready-dev $(IMAGE_VENV)/ready
+	$(DEPLOYMENT) $(STACK_FAULTS)
 	rm -rf build/faults
 	$(BIN)/python -m tests.faults.run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -18,10 +18,10 @@ def programs() -> Path | None:
 def prepare(
     data: Path, secret: Path, environment: Mapping[str, str], settings: Mapping[str, str]
 ) -> list[str]:
-    """Make a database, and return the command of its server.
+    """Make a database unless there is one, and return the command of its server.
 
     Args:
-        data: its folder, empty.
+        data: its folder.
         secret: the file with the password.
         environment: of the service: POSTGRES_USER and so on.
         settings: of the server.
@@ -29,22 +29,20 @@ def prepare(
     folder = programs()
     assert folder is not None
     become = _become(data, secret.parent)
-    name = environment["POSTGRES_USER"]
-    initdb: list[str | Path] = [
-        *become,
-        folder / "initdb",
-        "-D",
-        data,
-        "-U",
-        name,
-        "--pwfile",
-        secret,
-    ]
-    _run([*initdb, *environment["POSTGRES_INITDB_ARGS"].split()])
-    create = f"CREATE DATABASE {environment['POSTGRES_DB']}\n"
-    _run([*become, folder / "postgres", "--single", "-D", data, "postgres"], create)
+    if not (data / "PG_VERSION").exists():
+        _create(folder, become, data, secret, environment)
     options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
     return [*become, str(folder / "postgres"), "-D", str(data), *options]
+
+
+def _create(
+    folder: Path, become: list[str], data: Path, secret: Path, environment: Mapping[str, str]
+) -> None:
+    name = environment["POSTGRES_USER"]
+    options = ["-U", name, "--pwfile", str(secret), *environment["POSTGRES_INITDB_ARGS"].split()]
+    _run([*become, folder / "initdb", "-D", data, *options])
+    create = f"CREATE DATABASE {environment['POSTGRES_DB']}\n"
+    _run([*become, folder / "postgres", "--single", "-D", data, "postgres"], create)
 
 
 def _become(*folders: Path) -> list[str]:
@@ -56,7 +54,7 @@ def _become(*folders: Path) -> list[str]:
     return ["runuser", "-u", "postgres", "--"]
 
 
-def _run(command: list[str | Path], said: str = "") -> None:
+def _run(command: Sequence[str | Path], said: str = "") -> None:
     subprocess.run(
         command,
         input=said.encode(),

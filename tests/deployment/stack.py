@@ -129,9 +129,32 @@ class Stack:
         process.terminate()
         return process.wait(60)
 
-    def processes(self) -> list[psutil.Process]:
-        """Return every process that the stack has started, at any depth."""
-        return [each for each in psutil.process_iter() if _mark(each) == str(self.folder)]
+    def kill(self, name: str) -> None:
+        """Kill (-9) a service and all that it started, as the end of its container does."""
+        self._processes[name].kill()
+        self._kill_all(name)
+        self._processes[name].wait(60)
+
+    def crash_database(self) -> None:
+        """Stop PostgreSQL at once, as `pg_ctl -m immediate` does."""
+        data = self._folders("postgres")["/var/lib/postgresql/data"]
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        self._processes["postgres"].wait(60)
+
+    def revive(self) -> list[str]:
+        """Start what has ended again, as `restart: unless-stopped` does; return which services."""
+        kept = [n for n, each in self.services.items() if each.text["restart"] == "unless-stopped"]
+        ended = [name for name in kept if self._processes[name].poll() is not None]
+        for name in ended:
+            self.start(name)
+        return ended
+
+    def processes(self, name: str = "") -> list[psutil.Process]:
+        """Return every process that the stack, or one service, has started, at any depth."""
+        wanted = {MARK: str(self.folder)}
+        if name:
+            wanted["HOME"] = str(self._folder(name, "home"))
+        return [p for p in psutil.process_iter() if wanted.items() <= _environment(p).items()]
 
     def stop(self) -> None:
         """End everything."""
@@ -139,13 +162,16 @@ class Stack:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
         psutil.wait_procs(self.processes(), timeout=15)
-        while found := self.processes():
+        self._kill_all()
+        for process in self._processes.values():
+            process.wait()
+
+    def _kill_all(self, name: str = "") -> None:
+        while found := self.processes(name):
             for each in found:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
             psutil.wait_procs(found, timeout=2)
-        for process in self._processes.values():
-            process.wait()
 
     def environment(self, name: str) -> dict[str, str]:
         """Return the variables that a service has: its image's, its own, a container's."""
@@ -241,9 +267,8 @@ def _free_port() -> int:
         return port
 
 
-def _mark(process: psutil.Process) -> str | None:
+def _environment(process: psutil.Process) -> dict[str, str]:
     try:
-        mark: str | None = process.environ().get(MARK)
+        return dict(process.environ())
     except (psutil.Error, OSError):
-        return None
-    return mark
+        return {}

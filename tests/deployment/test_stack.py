@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
 import httpx
 import psutil
 import pytest
 from tests.deployment.client import TeamClient
-from tests.deployment.conftest import VARIABLES
+from tests.deployment.conftest import RUN, VARIABLES
 from tests.deployment.stack import Stack
 
 from boxloop import steps, storage
-from boxloop.gcs import client as gcs
 from boxloop.local_airflow.demo import DAG
 
-pytestmark = [
-    pytest.mark.deployment,
-    pytest.mark.timeout(1800),
-    # google-cloud-storage asks for a package that only its gRPC transport needs
-    pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
-]
-RUN = "deployed"
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(1800)]
 TASKS = ("gate", *steps.ROUND_TASKS)
-SECONDS = 1200
 PAGES = (
     f"/boxloop-rounds/dags/{DAG}/runs/{RUN}/state",
     f"/boxloop-review/dags/{DAG}/runs/{RUN}/rounds",
 )
 VIEWER = [{"name": "Viewer"}]
-
-
-@pytest.fixture(scope="module")
-def bucket(stack: Stack) -> Iterator[str]:
-    """The bucket that the stack writes to."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", stack.bucket_host)
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        gcs.close()
-        yield "gs://boxloop"
-        gcs.close()  # its open sockets would warn
-
-
-@pytest.fixture(scope="module")
-def finished(client: TeamClient) -> str:
-    """The state in which a run of the micro experiment has ended."""
-    end = time.monotonic() + SECONDS
-    while not client.has_dag(DAG):
-        assert time.monotonic() < end, client.import_errors()
-        time.sleep(2)
-    client.unpause(DAG)
-    client.trigger(DAG, RUN, {"experiment": "tests/data/micro.yaml", "experiment_id": RUN})
-    while (state := client.run_state(DAG, RUN)) not in ("success", "failed"):
-        assert time.monotonic() < end, client.task_instances(DAG, RUN)
-        time.sleep(2)
-    return state
 
 
 def test_a_run_of_two_rounds_succeeds(finished: str, client: TeamClient) -> None:

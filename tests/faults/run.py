@@ -1,6 +1,6 @@
 """Let faults happen on a real Airflow, and say which of them a run survives.
 
-    make test-faults                              # all of it: about forty minutes
+    make test-faults                              # all of it: about fifty minutes, with the stack
     python -m tests.faults.run --only kills parts # some campaigns
     python -m tests.faults.run --table            # the table of what was run last
 
