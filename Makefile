@@ -1,5 +1,5 @@
 # make demo     seven rounds of active learning in an Airflow of its own: about eleven minutes
-# make test     linters, types and every test: about half an hour
+# make test     linters, types and every test: about forty minutes
 # make test-faults  every fault of docs/reliability.md on a real Airflow: about fifty minutes
 # make check    linters, types and the fast tests: under three minutes
 # make fuzz     spoilt files for every reader of strangers' bytes: half an hour
