@@ -37,7 +37,7 @@ def wait_for(path: Path) -> int:
 def test_the_chiefs_lines_come_as_they_are_and_those_of_others_without_progress(
     tmp_path: Path,
 ) -> None:
-    script = "print('loss', index); print('@progress {}')"
+    script = r"for line in (f'loss {index}', '@progress {}'): sys.stdout.write(line + '\n')"
     output, _ = start(tmp_path, script).communicate(timeout=30)
     assert sorted(output.splitlines()) == ["@progress {}", "host 1: loss 1", "loss 0"]
 
