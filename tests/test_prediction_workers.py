@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.bundles import detect_with, make_bundle
+from tests.bundles import detect_with
 from tests.inference.fakes import RedFinder
 from tests.test_prediction import Killed, Mortal, digests, pool, row, table
+from tests.test_prediction import run as run  # a fixture
 
 from boxloop import prediction, storage
 from boxloop.artifacts import Run
@@ -18,13 +19,6 @@ from boxloop.pool_parts import left_over
 from boxloop.settings import PredictConfig
 
 CONFIG = PredictConfig(part_size=2)
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    run = Run(str(tmp_path / "run"))
-    make_bundle(Path(run.model(1)))
-    return run
 
 
 @pytest.fixture

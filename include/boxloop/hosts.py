@@ -11,6 +11,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from boxloop.json_text import json_object
+
 HOSTS = "BOXLOOP_HOSTS"
 """Addresses of all, as name:port,name:port; the first is the chief."""
 INDEXES = ("BOXLOOP_HOST_INDEX", "JOB_COMPLETION_INDEX")
@@ -67,10 +69,7 @@ def is_chief() -> bool:
 
 def _config() -> dict[str, Any]:
     text = os.environ.get(TF_CONFIG) or "{}"
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+    found = json_object(text)
+    if found is None:
         raise ValueError(f"{TF_CONFIG} must be a JSON object, got {text!r}")
     return found

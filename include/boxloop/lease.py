@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from boxloop import process, storage
+from boxloop.json_text import json_object
 
 RENEW_SECONDS = 10.0
 STALE_SECONDS = 60.0
@@ -156,10 +157,7 @@ def _end() -> None:
 
 
 def _parse(content: bytes) -> dict[str, Any]:
-    try:
-        return dict(json.loads(content))
-    except (ValueError, TypeError):
-        return {}
+    return json_object(content) or {}
 
 
 def _has_ended(content: bytes) -> bool:

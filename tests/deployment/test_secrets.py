@@ -36,7 +36,8 @@ def test_every_secret_is_made_at_random_and_kept(secrets: Path) -> None:
 def test_the_fernet_key_is_one(secrets: Path) -> None:
     from cryptography.fernet import Fernet
 
-    Fernet((secrets / "fernet_key").read_text())
+    key = Fernet((secrets / "fernet_key").read_text())
+    assert key.decrypt(key.encrypt(b"login")) == b"login"
 
 
 def test_others_on_this_machine_cannot_open_the_folder_of_secrets(secrets: Path) -> None:

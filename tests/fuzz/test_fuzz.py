@@ -32,8 +32,9 @@ TARGETS = targets()
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_valid_files_are_read(name: str) -> None:
+    assert TARGETS[name].seeds
     for seed in TARGETS[name].seeds:
-        TARGETS[name].read(seed)
+        TARGETS[name].read(seed)  # raises if it cannot
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from boxloop.json_text import json_object
+
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.cloud.storage import Bucket, Client
@@ -142,11 +144,8 @@ def _found_key() -> Mapping[str, Any] | None:
     text = os.environ.get(KEY)
     if not text:
         return _find_key[0]() if _find_key else None
-    try:
-        key = json.loads(text)
-    except ValueError:
-        key = None
-    if not isinstance(key, dict):
+    key = json_object(text)
+    if key is None:
         raise ValueError(f"{KEY} must be the JSON text of a service account's key; it is not")
     return key
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from types import UnionType
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from boxloop.child import INPUT_ERROR
+from boxloop.json_text import json_object
 from boxloop.storage import is_remote
 
 LAUNCHER = "BOXLOOP_LAUNCHER"
@@ -192,11 +192,8 @@ def _kind(hint: Any) -> str:
 
 def _read_options() -> dict[str, Any]:
     text = os.environ.get(LAUNCHER_OPTIONS) or "{}"
-    try:
-        options = json.loads(text)
-    except ValueError:
-        options = None
-    if not isinstance(options, dict):
+    options = json_object(text)
+    if options is None:
         raise ValueError(
             f'{LAUNCHER_OPTIONS} must be a JSON object such as {{"gpus": 1}}, and is none'
         )
