@@ -8,6 +8,7 @@ import pytest
 from tests.deployment.client import TeamClient
 from tests.deployment.conftest import RUN, VARIABLES
 from tests.deployment.stack import Stack
+from tests.faults.stage import wait_until
 
 from boxloop import steps, storage
 from boxloop.local_airflow.demo import DAG
@@ -50,10 +51,17 @@ def test_the_run_lies_in_the_bucket(finished: str, bucket: str) -> None:
 def test_logs_of_all_tasks_lie_in_the_bucket_and_are_shown(
     finished: str, client: TeamClient, bucket: str
 ) -> None:
-    logs = storage.list_files(f"{VARIABLES['BOXLOOP_LOGS']}/dag_id={DAG}/run_id={RUN}")
+    folder = f"{VARIABLES['BOXLOOP_LOGS']}/dag_id={DAG}/run_id={RUN}"
     instances = client.task_instances(DAG, RUN)
-    for task_id in {instance["task_id"] for instance in instances}:
-        assert any(f"task_id={task_id}/" in uri for uri in logs), task_id
+    tasks = {f"task_id={instance['task_id']}" for instance in instances}
+    # A worker uploads the log of a task after it has told that the task is done.
+    wait_until(
+        lambda: (
+            tasks == {uri.removeprefix(folder).split("/")[1] for uri in storage.list_files(folder)}
+        ),
+        60,
+        f"a log of each task in {folder}",
+    )
     train = next(i for i in instances if i["task_id"] == "round.train")
     lines = client.log_lines(train)
     assert any("Transfer learning Success" in line for line in lines), lines

@@ -21,8 +21,9 @@ pytestmark = [
 def block(client: AirflowClient, run_id: str, task_id: str, try_number: int = 1) -> list[str]:
     """Return the block that ends the log of an attempt, or what is there instead."""
     (found,) = [i for i in client.task_instances(DAG, run_id) if i["task_id"] == task_id]
-    lines = client.log_lines({**found, "try_number": try_number})
-    assert lines[-1] == RULE, lines[-20:]
+    attempt = {**found, "try_number": try_number}
+    wait_until(lambda: client.log_lines(attempt)[-1:] == [RULE], 30)  # written after its state
+    lines = client.log_lines(attempt)
     assert lines.count(RULE) == 2
     return lines[lines.index(RULE) :]
 
