@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection
 
@@ -10,6 +9,7 @@ from boxloop import lease, process, storage
 from boxloop.artifacts import Run
 from boxloop.contents import LEASES, content_of
 from boxloop.experiment import read_experiment
+from boxloop.json_text import json_object
 from boxloop.ledger import finished_rounds, why_stopped
 from boxloop.rollback import check_rolled_back, started_rounds
 
@@ -77,9 +77,9 @@ def _changed(seen: dict[str, bytes]) -> str | None:
 def _is_of_dead(content: bytes) -> bool:
     """Whether a lease is one of a process of this machine that has ended."""
     try:
-        holder = json.loads(content)
-        return process.is_alive(holder) is False
-    except (ValueError, TypeError, KeyError, AttributeError):  # a heartbeat is a number
+        holder = json_object(content)  # none in a heartbeat, which is a number
+        return holder is not None and process.is_alive(holder) is False
+    except (ValueError, TypeError, KeyError):  # an odd one
         return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from boxloop.json_text import json_object
 from boxloop.ledger import ROUND_TASKS
 from boxloop.spans import busy_seconds
 from boxloop_airflow.progress import PROGRESS_KEY
@@ -72,7 +72,8 @@ def read_progress(
     query = select(store.task_id, store.map_index, store.value).where(
         store.dag_id == dag_id, store.run_id == run_id, store.key == PROGRESS_KEY
     )
-    found = {(task, index): _parse(value) for task, index, value in session.execute(query)}
+    # Another state backend keeps but a reference here, which is no object.
+    found = {(task, index): json_object(value) for task, index, value in session.execute(query)}
     return {key: value for key, value in found.items() if key in running and value}
 
 
@@ -182,15 +183,6 @@ def _place(instance: Instance) -> tuple[int, int, str, int]:
 
 def _after(name: str) -> str:
     return "" if name == "report" else name  # what else comes, comes after it
-
-
-def _parse(value: str) -> dict[str, Any] | None:
-    """Return a progress; None of what is none: another state backend keeps but a reference here."""
-    try:
-        found = json.loads(value)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _unix(moment: datetime) -> float:

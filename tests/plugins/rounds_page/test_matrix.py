@@ -122,13 +122,6 @@ def test_the_time_of_a_round_is_parted_into_training_prediction_people_and_the_r
     ]
 
 
-@pytest.mark.parametrize("value", ["", "7", "s3://bucket/value.json", "[1]", "null"])
-def test_what_is_no_progress_is_left_out(value: str) -> None:
-    from boxloop_airflow.rounds_page.matrix import _parse
-
-    assert _parse(value) is None
-
-
 def test_a_speed_of_zero_or_a_loss_that_is_no_number_do_no_harm() -> None:
     from boxloop_airflow.rounds_page.state import _number, _seconds_left
 
