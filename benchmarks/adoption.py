@@ -43,7 +43,7 @@ LOWEST = 0.1  # score
 
 def arms(config: OracleConfig) -> Mapping[str, OracleConfig]:
     """Return the sets of rules by name: the default, and it with a part changed."""
-    gated = dataclasses.replace(config, mode="gated", by="labels")
+    gated = dataclasses.replace(config, mode="gated", by="labels", class_cap=0.0)
     firm = {
         f"gated, box firm by {iou}": dataclasses.replace(gated, min_agreement=iou)
         for iou in (0.5, 0.6, 0.7, 0.8)

@@ -34,7 +34,7 @@ ARMS: dict[str, Mapping[str, Any]] = {
     "gated_rivals": {"oracle.rival_lead": 0.1},
     "gated_one": {"oracle.several": False},
     "gated_weights": {"oracle.score_weights": True},
-    "gated_capped": {"oracle.class_cap": 1.0},
+    "gated_uncapped": {"oracle.class_cap": 0.0},
     "gated_hidden": {"oracle.hidden_share": 0.2},
 }
 RAREST = 3

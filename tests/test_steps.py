@@ -117,7 +117,7 @@ def test_a_later_round_writes_only_what_was_adopted(root: Path, run_id: str) -> 
 
 
 def test_what_was_adopted_is_judged_again(root: Path, run_id: str) -> None:
-    run = plan(root, run_id, **{"stop.adoption_rate": 0.02})
+    run = plan(root, run_id, **{"stop.adoption_rate": 0.02, "oracle.class_cap": 0})
     steps.run_task("parse_annotations", run.uri, 1)
     detections = right_detections(run, 24)
     run_round(run, 1, detections.head(20))

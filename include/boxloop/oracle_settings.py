@@ -39,9 +39,9 @@ class OracleConfig:
     """Adopt every detection in an image that passes all gates; false: the best alone."""
     score_weights: bool = False
     """Adopted boxes count in training by their score; false: as much as those of people."""
-    class_cap: float = 0.0
-    """Boxes of one class that a round may adopt, as a multiple of what the class has by then;
-    0: no limit."""
+    class_cap: float = 1.0
+    """Boxes of one class that a round may adopt, the best scores first, as a multiple of what the
+    class has by then: 1 lets it double at the most. 0: no limit, as by the study's rule always."""
     doubt_score: float = 0.25
     """Further detections in an adopted image that reach this score are nobody's business in
     training: neither object nor background. Above 1, all of it is background, as in the study."""

@@ -31,20 +31,21 @@ def test_a_class_adopts_no_more_than_its_share_and_the_best_go_first() -> None:
     images = pool(a="ace", b="ace", c="ace")
     data = with_counts(images, 1)
     found = detections(("a", "ace", 0.7, 0), ("b", "ace", 0.9, 0), ("c", "ace", 0.8, 0))
-    capped = dataclasses.replace(STUDY, class_cap=2.0)
+    capped = OracleConfig(min_score=0.5, class_cap=2.0)
     table = judged(data, Part(found, images), config=capped).table
     assert table.loc[table["verdict"] == ADOPTED, "image_id"].tolist() == ["b", "c"]
     assert table.loc[table["image_id"] == "a", "reason"].tolist() == [OVER_CAP]
     nothing = judged(data, Part(found[:0], images), config=capped).table
     assert set(nothing["verdict"]) == {"rejected"}
-    assert judged(data, Part(found, images)).table["is_adopted"].all()
+    for uncapped in (dataclasses.replace(capped, class_cap=0.0), STUDY):
+        assert judged(data, Part(found, images), config=uncapped).table["is_adopted"].all()
 
 
 def test_how_the_pool_is_parted_plays_no_part() -> None:
     images = pool(a="ace", b="ace", c="ace", d="king")
     data = with_counts(images, 1)
     found = detections(*((name, "ace", 0.8, 0.0) for name in "abc"))
-    capped = dataclasses.replace(STUDY, class_cap=1.0)
+    capped = OracleConfig(min_score=0.5)
     tables = []
     for names in ("abcd", "dcba"):
         parts = [

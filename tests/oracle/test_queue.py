@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from boxloop.data.dataset import BOX_COLUMNS, DETECTION_COLUMNS, IMAGE_COLUMNS, XYXY, build_table
 from boxloop.oracle.acquisition import spread
 from boxloop.oracle.adoptions import ADOPTION_COLUMNS
+from boxloop.oracle.gates import OVER_CAP
 from boxloop.oracle.queue import QUEUE_COLUMNS, SURE, build_queue
 from boxloop.oracle_settings import STRATEGIES, ReviewConfig
 
@@ -129,6 +130,11 @@ def test_a_sure_adopted_box_is_not_asked_about_and_a_doubtful_one_is() -> None:
     found = queue(adopted("sure", SURE), adopted("doubtful", 0.6), row("refused", 0.95))
     assert ids(found) == ["doubtful", "refused"]
     assert found.loc[0, "reason"] == "adopted, but only right with probability 0.60"
+
+
+def test_a_sure_box_whose_class_has_had_its_share_is_not_asked_about() -> None:
+    rows = [row("sure", SURE, reason=OVER_CAP), row("doubtful", 0.6, reason=OVER_CAP)]
+    assert asked(*rows) == ["doubtful"]
 
 
 def test_of_several_boxes_the_least_sure_is_shown() -> None:

@@ -17,7 +17,7 @@ from boxloop.oracle.balance import cap_classes
 from boxloop.oracle.calibration import Calibration, calibrate
 from boxloop.oracle.gates import NOTHING_DETECTED, UNREADABLE, Rules, find_labelled
 from boxloop.oracle.judge import NOT_AGAIN, judge
-from boxloop.oracle_settings import HUMAN, STUDY, OracleConfig
+from boxloop.oracle_settings import GATED, HUMAN, STUDY, OracleConfig
 
 
 class Part(NamedTuple):
@@ -85,7 +85,8 @@ def judge_pool(
     table = pd.concat(tables).sort_values("image_id", kind="stable", ignore_index=True)
     if config.by == HUMAN:
         table = reject(table, table.index[table["verdict"] == ADOPTED], LEFT_TO_PEOPLE)
-    table = cap_classes(table, dataset.class_counts, config.class_cap)
+    if config.mode == GATED:
+        table = cap_classes(table, dataset.class_counts, config.class_cap)
     return Judged(table, pd.concat(good, ignore_index=True))
 
 

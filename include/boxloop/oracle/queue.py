@@ -1,7 +1,8 @@
 """The review queue: which images people are asked about, in which order, and what to do.
 
 An image is asked about once. Never again where a person has answered, nor where one has answered
-for an image that looks alike; nor where a box was adopted that is almost surely right.
+for an image that looks alike; nor where a box that is almost surely right was adopted, or waits for
+a later round because its class has had its share.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from boxloop.data.dataset import DOUBTFUL, HUMAN, REVIEWED, XYXY, is_in
 from boxloop.oracle.acquisition import binary_entropy, order_by_strategy
 from boxloop.oracle.adoptions import REJECTED, WITHDRAWN
 from boxloop.oracle.answers import DRAW, VERIFY
+from boxloop.oracle.gates import OVER_CAP
 from boxloop.oracle_settings import ReviewConfig
 
 QUEUE_COLUMNS = {
@@ -32,7 +34,7 @@ QUEUE_COLUMNS = {
     "seconds": "float64",  # that the answer is expected to take
 }
 SURE = 0.9
-"""An adopted box that is right with this probability is not asked about."""
+"""A box that is right with this probability, adopted or waiting, is not asked about."""
 SAME_BOX = 0.5  # IoU from which two rounds found the same
 UNSURE_WEIGHT, CHANGED_WEIGHT = 0.25, 0.5
 """Against the chance that the box is wrong or missing. So images in which nothing was found and
@@ -128,7 +130,8 @@ def _askable(
     known = images.assign(group=groups)[["image_id", "group", "split"]]
     done = known.loc[is_in(known["image_id"], answered), "group"]
     pool = known[(known["split"] == "pool") & ~is_in(known["group"], done)]
-    is_sure = shown["is_adopted"] & (shown["p_right"].fillna(1.0) >= SURE)
+    is_found = shown["is_adopted"] | (shown["reason"] == OVER_CAP).fillna(False)
+    is_sure = is_found & (shown["p_right"].fillna(1.0) >= SURE)
     return shown[~is_sure].merge(pool[["image_id", "group"]], on="image_id")
 
 

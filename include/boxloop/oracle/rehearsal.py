@@ -28,7 +28,8 @@ def rehearse(
     Args:
         validation: detections in the validation images, with DETECTION_COLUMNS.
         dataset: with their boxes.
-        config: the oracle's settings; labels judge.
+        config: the oracle's settings; labels judge, and no class is cut to its share of a round,
+            which means nothing in so few images.
 
     Returns:
         Class to FIGURES, as in `growth_rows`: None where there is nothing to measure.
@@ -72,5 +73,6 @@ def _judge_fold(
         validation[is_in(validation["image_id"], others["image_id"])], rest, config
     )
     part = Part(validation[is_in(validation["image_id"], own["image_id"])], own)
-    table = judge_pool([part], rest, dataclasses.replace(config, by=LABELS), calibration).table
+    gates = dataclasses.replace(config, by=LABELS, class_cap=0.0)
+    table = judge_pool([part], rest, gates, calibration).table
     return table[table["verdict"] == ADOPTED]

@@ -63,8 +63,8 @@ ORACLE = {
         "oracle.class_cap",
         0,
         1000,
-        "Boxes of one class that a round may adopt, as a multiple of what the class has, such as "
-        "2. 0 is no limit. It keeps frequent classes from drowning rare ones.",
+        "Boxes of one class that a round may adopt, the best scores first, as a multiple of what "
+        "the class has by then, such as 1. 0 is no limit.",
     ),
     "review_items": whole(
         "Review: images",
