@@ -73,6 +73,22 @@ def test_all_signatures_and_tflite_detect_the_same(bundle: Path, samples: list[b
             assert_same(first, other)
 
 
+def test_boxes_flat_at_the_edge_take_nobodys_place(weights_dir: Path) -> None:
+    """As those are of a detector whose learning rate was too high."""
+    import tensorflow as tf
+
+    flat, seen = [[0.0, 64.0, 9.0, 64.0]] * 20, [[4.0, 8.0, 16.0, 32.0]]
+    boxes = np.array(flat + seen, np.float32)[:, None]
+    scores = np.full((21, len(CLASSES)), 0.9, np.float32)
+    scores[-1] = [0.8] + [0] * (len(CLASSES) - 1)
+    serving = exported.serving(weights_dir)
+    serving.candidates = lambda _: {"boxes": boxes[None], "scores": scores[None]}
+    found = serving._detect(None, tf.constant([[0.5, 0.5]]), tf.constant([[128.0, 128.0]]))
+    assert found["num_detections"].numpy().tolist() == [1]
+    assert found["detection_boxes"][0, 0].numpy().tolist() == [8, 16, 32, 64]
+    assert found["detection_classes"][0, :2].numpy().tolist() == [1, 0]
+
+
 def test_a_bundle_is_whole_and_was_verified(bundle: Path) -> None:
     described = read_bundle(bundle)
     rounded = {f"detector_{kind}.tflite" for kind in ("float16", "int8")}

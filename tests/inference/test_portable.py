@@ -142,6 +142,12 @@ def test_boxes_end_with_the_image_and_those_outside_are_dropped() -> None:
     assert found.boxes_xyxy.tolist() == [[0, 0, 64, 10]]
 
 
+def test_boxes_that_are_dropped_take_nobodys_place() -> None:
+    boxes = [*([[row, 64, row + 9, 64] for row in (0, 2, 4)]), [0, 0, 9, 9]]
+    found = ask(boxes, [[0.9, 0.8], [0.8, 0.7], [0.7, 0.6], [0, 0.2]], whole(), max_detections=3)
+    assert found.boxes_xyxy.tolist() == [[0, 0, 9, 9]]
+
+
 @pytest.mark.parametrize("scores", [[[0.0, 0.1]], [[float("nan"), 0.05]]])
 def test_nothing_found_is_an_empty_answer(scores: list[list[float]]) -> None:
     found = ask([[0, 0, 10, 10]], scores, whole())

@@ -149,38 +149,31 @@ class Serving(tf.Module):  # type: ignore[misc]
 
     def _detect(self, frames: Any, scale_yx: Any, size: Any) -> Outputs:
         candidates = self.candidates(frames)
+        to_image = _clipped_to(scale_yx, size)
+        inside = to_image(candidates["boxes"])
+        has_area = tf.reduce_all(inside[..., :2] < inside[..., 2:], axis=-1)
         boxes, scores, classes, counts = tf.image.combined_non_max_suppression(
             candidates["boxes"],
-            candidates["scores"],
+            tf.where(has_area, candidates["scores"], 0),  # 0 is never above the threshold
             max_output_size_per_class=self._rules.max_num_detections,
             max_total_size=self._rules.max_num_detections,
             iou_threshold=self._rules.nms_iou_threshold,
             score_threshold=self._rules.pre_nms_score_threshold,
             clip_boxes=False,
         )
-        limit, scale = tf.tile(size[:, None], [1, 1, 2]), tf.tile(scale_yx[:, None], [1, 1, 2])
-        inside = tf.clip_by_value(boxes / scale, 0, limit)
-        is_given = tf.sequence_mask(counts, self._rules.max_num_detections)
-        return _keep_boxes_with_area(inside, scores, tf.cast(classes, tf.int32) + 1, is_given)
+        is_detection = tf.sequence_mask(counts, self._rules.max_num_detections, tf.int32)
+        return {
+            "detection_boxes": to_image(boxes[:, :, None])[:, :, 0],
+            "detection_scores": scores,
+            "detection_classes": (tf.cast(classes, tf.int32) + 1) * is_detection,
+            "num_detections": counts,
+        }
 
 
-def _keep_boxes_with_area(boxes: Any, scores: Any, classes: Any, is_given: Any) -> Outputs:
-    """Return the detections but those beside the image, in what fills up the frame."""
-    has_area = is_given & tf.reduce_all(boxes[..., :2] < boxes[..., 2:], axis=-1)
-    order = tf.argsort(tf.cast(has_area, tf.int32), direction="DESCENDING", stable=True)
-    counts = tf.reduce_sum(tf.cast(has_area, tf.int32), axis=1)
-    is_detection = tf.sequence_mask(counts, tf.shape(scores)[1])
-
-    def chosen(values: Any, mask: Any) -> Any:
-        gathered = tf.gather(values, order, batch_dims=1)
-        return tf.where(mask, gathered, tf.zeros_like(gathered))
-
-    return {
-        "detection_boxes": chosen(boxes, is_detection[..., None]),
-        "detection_scores": chosen(scores, is_detection),
-        "detection_classes": chosen(classes, is_detection),
-        "num_detections": counts,
-    }
+def _clipped_to(scale_yx: Any, size: Any) -> Callable[[Any], Any]:
+    """Return what brings boxes, shape (B, N, M, 4), from the frames to inside their images."""
+    scale, limit = (tf.tile(each[:, None, None], [1, 1, 1, 2]) for each in (scale_yx, size))
+    return lambda boxes: tf.clip_by_value(boxes / scale, 0, limit)
 
 
 def _decode(content: Any) -> Any:

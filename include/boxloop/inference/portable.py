@@ -210,12 +210,13 @@ def find(boxes: Array, scores: Array, fitted: Fitted, spec: Spec) -> Found:
         spec: of the model.
     """
     rows, classes = np.nonzero(scores > spec.min_score)
-    chosen = scores[rows, classes]
     yxyx = boxes[rows, classes if boxes.shape[1] > 1 else 0]
-    kept = _suppress(yxyx, chosen, classes, spec)
-    xyxy = _to_image(yxyx[kept], fitted)
+    xyxy = _to_image(yxyx, fitted)
+    # first: those beside the image or flat at its edge would take the place of others
     has_area = (xyxy[:, 0] < xyxy[:, 2]) & (xyxy[:, 1] < xyxy[:, 3])
-    return Found(xyxy[has_area], classes[kept][has_area] + 1, chosen[kept][has_area])
+    xyxy, classes, chosen = xyxy[has_area], classes[has_area], scores[rows, classes][has_area]
+    kept = _suppress(yxyx[has_area], chosen, classes, spec)
+    return Found(xyxy[kept], classes[kept] + 1, chosen[kept])
 
 
 def to_records(found: Found, spec: Spec) -> list[dict[str, Any]]:
