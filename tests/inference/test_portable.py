@@ -143,8 +143,8 @@ def test_boxes_end_with_the_image_and_those_outside_are_dropped() -> None:
 
 
 def test_boxes_that_are_dropped_take_nobodys_place() -> None:
-    boxes = [*([[row, 64, row + 9, 64] for row in (0, 2, 4)]), [0, 0, 9, 9]]
-    found = ask(boxes, [[0.9, 0.8], [0.8, 0.7], [0.7, 0.6], [0, 0.2]], whole(), max_detections=3)
+    boxes = [[0, 64, 9, 64], [0, 0, 9, 9]]  # the image is 64 wide
+    found = ask(boxes, [[0.9, 0.8], [0, 0.2]], whole(), max_detections=1)
     assert found.boxes_xyxy.tolist() == [[0, 0, 9, 9]]
 
 
