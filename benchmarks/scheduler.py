@@ -3,7 +3,8 @@
 python benchmarks/scheduler.py     four minutes; a real Airflow, two rounds of the micro experiment
 
 Runs alike but for the number of tasks that share the detecting (BOXLOOP_PREDICT_WORKERS). Images
-are no matter: the scheduler sees tasks. Prints, a line for each on stderr:
+are no matter: the scheduler sees tasks. It looks for dead tasks oftener than by default, as in the
+fault tests (tests/faults/stage.py). Prints, a line for each on stderr:
 
 scheduler ratio     seconds of a processor that the scheduler takes a task with 8 workers, over
                     those with one; time in which it does nothing counts too

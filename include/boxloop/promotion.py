@@ -51,18 +51,13 @@ def promote(
     challenger = champion.describe(run, finished_rounds(run))
     if (decided := _decided(run, challenger)) is not None:
         return decided
-    known = champion.history(root, name)
-    mine = next((one for one in known if _is_promotion_of(one, challenger)), None)
-    if mine is not None:  # it is compared with the champion before itself
-        known = known[: mine["number"] - 1]
+    known, mine = _history_before(challenger, champion.history(root, name))
     began = began or {"champion": len(known)}
     verdict = _verdict(run, challenger, known, mine, began, config)
     if mine is None and verdict.is_promoted:
         mine = champion.append(root, name, challenger, len(known), **_said(verdict, by))
-    anew = began.get("anew")
     decision = {
-        **_told(verdict),
-        "reason": f"{verdict.reason} {anew}" if anew else verdict.reason,
+        **_told(verdict, began),
         "challenger": challenger,
         "champion": known[-1] if known else None,
         "record": mine["number"] if mine else len(known),
@@ -83,6 +78,14 @@ def _decided(run: Run, challenger: Value) -> Value | None:
     decided = dict(storage.read_json(run.decision))
     is_same = decided["challenger"]["bundle_digest"] == challenger["bundle_digest"]
     return decided if is_same else None
+
+
+def _history_before(
+    challenger: Value, records: Sequence[Value]
+) -> tuple[Sequence[Value], Value | None]:
+    """Return the champion's records before the challenger's own, and that one if it is there."""
+    mine = next((one for one in records if _is_promotion_of(one, challenger)), None)
+    return (records if mine is None else records[: mine["number"] - 1]), mine
 
 
 def _verdict(
@@ -127,10 +130,11 @@ def _said(verdict: Verdict, by: str) -> Value:
     return {"how": champion.PROMOTED, "by": by, "reason": verdict.reason, "change": change}
 
 
-def _told(verdict: Verdict) -> Value:
-    """Return what the decision says of its verdict, but for the reason."""
+def _told(verdict: Verdict, began: Mapping[str, Any]) -> Value:
+    """Return what the decision says of its verdict, and of a night that had to begin anew."""
     return {
         "is_promoted": verdict.is_promoted,
+        "reason": " ".join(filter(None, [verdict.reason, began.get("anew")])),
         "change": verdict.change._asdict() if verdict.change else None,
         "classes": [one._asdict() for one in verdict.classes],
     }

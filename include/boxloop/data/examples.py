@@ -61,10 +61,7 @@ def encode_example(
         "image/filename": _bytes_feature([image_id.encode()]),
         "image/format": _bytes_feature([image_format]),
         "image/height": _int64_feature([height]),
-        **_box_features(boxes, width, height),
-        "image/object/class/label": _int64_feature(class_ids),
-        "image/object/class/text": _bytes_feature([box.class_name.encode() for box in boxes]),
-        "image/object/is_crowd": _int64_feature([0] * len(boxes)),
+        **_box_features(boxes, class_ids, width, height),
         "image/object/origin": _bytes_feature([origin.encode() for origin in origins]),
         "image/object/score": _float_feature(scores),
         "image/object/weight": _float_feature(weights),
@@ -76,7 +73,9 @@ def encode_example(
     return b"".join(_nest([*_nest(encoded, 1), _map_entries(features)], 1))
 
 
-def _box_features(boxes: Sequence[Box], width: int, height: int) -> dict[str, bytes]:
+def _box_features(
+    boxes: Sequence[Box], class_ids: Sequence[int], width: int, height: int
+) -> dict[str, bytes]:
     areas = [(box.xmax - box.xmin) * (box.ymax - box.ymin) for box in boxes]
     return {
         "image/object/area": _float_feature(areas),
@@ -84,6 +83,9 @@ def _box_features(boxes: Sequence[Box], width: int, height: int) -> dict[str, by
         "image/object/bbox/xmin": _float_feature([box.xmin / width for box in boxes]),
         "image/object/bbox/ymax": _float_feature([box.ymax / height for box in boxes]),
         "image/object/bbox/ymin": _float_feature([box.ymin / height for box in boxes]),
+        "image/object/class/label": _int64_feature(class_ids),
+        "image/object/class/text": _bytes_feature([box.class_name.encode() for box in boxes]),
+        "image/object/is_crowd": _int64_feature([0] * len(boxes)),
     }
 
 

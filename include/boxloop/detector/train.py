@@ -78,8 +78,6 @@ def train(
         SystemExit: with code STOPPED, once it is saved, if it was to end.
     """
     config = build_config(experiment, len(data.class_names))
-    if experiment.train.evaluate_every is not None and not data.validation:
-        log.warning("The validation split is empty: nothing to evaluate on while training")
     forget_unlisted(model_dir)
     with explained(experiment.train, data.train):
         training = _Training(
@@ -93,13 +91,8 @@ def train(
             on_checkpoint=on_checkpoint,
             is_stopped=is_stopped,
         )
-        if on_ready is not None:
-            on_ready()
-        for leg in _legs(experiment.train, last_step(model_dir)):
-            runner = training.run(leg)
-        training.write_result(runner.trainer, weights_dir)
-    curve = loss_curve(model_dir / "train")
-    return {"steps": experiment.train.total_steps, "loss_curve": curve}
+        training.run(weights_dir, on_ready)
+    return {"steps": experiment.train.total_steps, "loss_curve": loss_curve(model_dir / "train")}
 
 
 def last_step(model_dir: Path) -> int:
@@ -153,7 +146,17 @@ class _Training:
     on_checkpoint: Callable[[], None]
     is_stopped: threading.Event
 
-    def run(self, leg: _Leg) -> train_lib.OrbitExperimentRunner:
+    def run(self, weights_dir: Path, on_ready: Callable[[], None] | None) -> None:
+        """Train what is left, and write the detector that all was for."""
+        if on_ready is not None:
+            on_ready()
+        if self.experiment.train.evaluate_every is not None and not self.data.validation:
+            log.warning("The validation split is empty: nothing to evaluate on while training")
+        for leg in _legs(self.experiment.train, last_step(self.model_dir)):
+            runner = self._run_leg(leg)
+        self._write_result(runner.trainer, weights_dir)
+
+    def _run_leg(self, leg: _Leg) -> train_lib.OrbitExperimentRunner:
         """Train one leg to its end; return its runner."""
         train = self.experiment.train
         runner = self._build_runner(leg)
@@ -174,8 +177,8 @@ class _Training:
         self.on_checkpoint()
         return runner
 
-    def write_result(self, trainer: Any, folder: Path) -> None:
-        """Write the detector that all was for: the best, the averaged or the last weights."""
+    def _write_result(self, trainer: Any, folder: Path) -> None:
+        """Write the best, the averaged or the last weights."""
         best = tf.train.latest_checkpoint(str(self.model_dir / BEST))
         with self.strategy.scope():
             if self.experiment.train.keep == BEST and best is not None:

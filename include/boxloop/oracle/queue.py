@@ -84,16 +84,20 @@ def build_queue(
     generator = np.random.default_rng(seed)
     found = _askable(_shown_rows(adoptions), images, boxes, asked or set())
     found = _with_values(_with_costs(_with_changes(found, previous), config))
-    found = found.iloc[generator.permutation(len(found))]
-    found = found.sort_values("value", ascending=False, kind="stable")
-    # of images that look alike, the most valuable
-    found = found.drop_duplicates("group").reset_index(drop=True)
+    found = _most_valuable_of_alike(found, generator)
     found["value"] *= _rarity(found["class"], boxes)
     found["reason"] = _reasons(found)
     queue = order_by_strategy(
         found, detections, embeddings, config=config, generator=generator
     ).head(config.items)
     return queue[list(QUEUE_COLUMNS)].astype(QUEUE_COLUMNS).reset_index(drop=True)
+
+
+def _most_valuable_of_alike(found: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
+    """Return one row of each group of images that look alike, in an order of chance where equal."""
+    shuffled = found.iloc[generator.permutation(len(found))]
+    ranked = shuffled.sort_values("value", ascending=False, kind="stable")
+    return ranked.drop_duplicates("group").reset_index(drop=True)
 
 
 def _with_values(found: pd.DataFrame) -> pd.DataFrame:
