@@ -15,6 +15,8 @@ from boxloop import review
 from boxloop.artifacts import Run
 
 pytestmark = pytest.mark.slow
+UNSENT = "Object.values(localStorage).filter(one => one[0] === '[').flatMap(JSON.parse).length"
+"""How many decisions a page keeps that the server has not taken yet, in JavaScript."""
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,17 @@ def reviewer(browser: Browser, fresh: Site) -> Iterator[Reviewer]:
     someone = Reviewer(page)
     someone.wait()
     yield someone
+    wait_until_sent(page)  # else the next test finds what comes late
     page.context.close()
     assert errors == []
+
+
+def wait_until_sent(page: Page) -> None:
+    for _ in range(600):
+        if not page.evaluate(UNSENT):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("decisions still wait on the page")
 
 
 def wait_for(site: Site, count: int, page: Page) -> list[dict[str, Any]]:
@@ -353,8 +364,11 @@ def test_two_tabs_keep_each_others_unsent_decisions(fresh: Site, reviewer: Revie
         page.route("**/decisions", lambda route: route.abort())
     tabs[0].press("r r")
     tabs[1].press("n n n s")
-    stored = "Object.values(localStorage).filter(one => one[0] === '[').map(JSON.parse)[0].length"
-    assert pages[0].evaluate(stored) == 3
+    assert pages[0].evaluate(UNSENT) == 3
+    for page in pages:
+        page.unroute("**/decisions")
+    found = wait_for(fresh, 3, pages[0])
+    assert sorted(each["action"] for each in found) == ["reject", "reject", "skip"]
 
 
 def test_a_login_that_ended_keeps_the_decision(fresh: Site, reviewer: Reviewer) -> None:
