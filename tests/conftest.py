@@ -16,6 +16,7 @@ from boxloop.gcs import client
 os.environ["BOXLOOP_CACHE_GB"] = "0"  # but where a test is about what is kept
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="boxloop-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"] = "300"  # the first import, on a busy machine
 # the same examples every time, and no deadline, since a busy machine is no failure
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")

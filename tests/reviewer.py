@@ -19,7 +19,7 @@ def open_browser() -> Iterator[Browser]:
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip(f"no browser is installed: none of {', '.join(NAMES)} is on the PATH")
-    expect.set_options(timeout=30_000)  # others may use the machine
+    expect.set_options(timeout=120_000)  # others may use the machine
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
@@ -53,7 +53,7 @@ class Reviewer:
 
     def wait(self) -> None:
         """Wait until the page is there; then the keyboard is its."""
-        expect(self.find("main")).to_be_visible(timeout=30_000)
+        expect(self.find("main")).to_be_visible()
         self.find("#title").click()
 
     def press(self, keys: str) -> None:

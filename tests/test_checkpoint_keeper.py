@@ -59,7 +59,7 @@ def test_a_trainer_that_vanished_with_its_machine_is_taken_up_on_another(
             assert first.poll() is None
             time.sleep(0.01)
         first.kill()
-    time.sleep(1)  # what was sent may still arrive
+    time.sleep(5)  # what was sent may still arrive
     kept = int(storage.read_bytes(f"{URI}/checkpoint"))
     (tmp_path / "first").rename(tmp_path / "gone")
     with trainer(tmp_path / "second", kept + 3) as second:
@@ -78,14 +78,14 @@ def test_a_trainer_that_vanished_with_its_machine_is_taken_up_on_another(
 def test_the_training_does_not_wait_for_a_copy_and_the_end_does(
     faulty: FaultyBucket, tmp_path: Path
 ) -> None:
-    faulty.strike("slow", "POST", seconds=5)
+    faulty.strike("slow", "POST", seconds=15)
     (tmp_path / "checkpoint").write_text("1")
     started = time.monotonic()
     with keep_checkpoints(tmp_path, URI, check=lambda: None) as keep:
         keep()
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 14
         (tmp_path / "checkpoint").write_text("2")  # the copy is of what was there
-    assert time.monotonic() - started > 5
+    assert time.monotonic() - started > 15
     assert storage.read_bytes(f"{URI}/checkpoint") == b"1"
 
 

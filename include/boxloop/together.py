@@ -9,6 +9,7 @@ chief's lines are printed as they are, those of the others with their number and
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import IO
 
 from boxloop import hosts
@@ -27,6 +29,8 @@ END_SECONDS = 120.0
 """How long the others may take to end when the chief is done, or when one was told to end and has:
 the chief then still uploads what it has saved."""
 POLL_SECONDS = 0.1
+OWN_PORTS = range(20_000, 32_000)
+"""Below those that Linux (from 32768) and others (from 49152) give to whoever asks for any."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,13 +93,18 @@ def _start(number: int, command: Sequence[str]) -> list[subprocess.Popen[str]]:
 
 
 def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return ports that are free, and that no system gives out while TensorFlow still loads."""
+    some = random.SystemRandom().sample(OWN_PORTS, len(OWN_PORTS))
+    return list(islice(filter(_is_free, some), number))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as server:
+        try:
+            server.bind(("localhost", port))
+        except OSError:
+            return False
+    return True
 
 
 def _print(index: int, lines: IO[str]) -> None:

@@ -101,7 +101,7 @@ def test_numbers_have_bounds(parsed: dict[str, Any]) -> None:
 
 def test_parsing_is_light(parsed: dict[str, Any]) -> None:
     assert parsed["heavy"] == []
-    assert parsed["cpu_seconds"] < 2
+    assert parsed["cpu_seconds"] < 10
 
 
 def test_experiments_do_not_overlap_unless_the_environment_says_so(parsed: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ def test_a_night_by_the_clock_needs_nothing_filled_in(parsed: dict[str, Any]) ->
 
 def test_parsing_is_light(parsed: dict[str, Any]) -> None:
     assert parsed["heavy"] == []
-    assert parsed["cpu_seconds"] < 2
+    assert parsed["cpu_seconds"] < 10
 
 
 def test_it_is_documented(parsed: dict[str, Any]) -> None:

@@ -48,9 +48,8 @@ class Stack:
         self.folder = folder
         self.services = services
         self._bin = {"image": venv.absolute() / "bin", "emulator": emulator.absolute() / "bin"}
-        self._ports = {
-            (name, port): str(_free_port()) for name in {*services, *PORTS} for port in OWN_PORTS
-        }
+        ports = [(name, port) for name in {*services, *PORTS} for port in OWN_PORTS]
+        self._ports = dict(zip(ports, _free_ports(len(ports)), strict=True))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Stack:
@@ -260,11 +259,12 @@ class Stack:
         return database.prepare(data, Path(secret), environment, settings)
 
 
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[str]:
+    with contextlib.ExitStack() as stack:  # all at once: none twice
+        servers = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for server in servers:
+            server.bind(("127.0.0.1", 0))
+        return [str(server.getsockname()[1]) for server in servers]
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

@@ -13,7 +13,7 @@ from tests.faults.stage import wait_until
 from boxloop import steps, storage
 from boxloop.local_airflow.demo import DAG
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(3600)]
 TASKS = ("gate", *steps.ROUND_TASKS)
 PAGES = (
     f"/boxloop-rounds/dags/{DAG}/runs/{RUN}/state",

@@ -55,7 +55,7 @@ def runs(process: psutil.Process) -> bool:
 @pytest.fixture(scope="session")
 def client(server: AirflowServer) -> Iterator[AirflowClient]:
     with server.client() as client:
-        wait_until(lambda: client.has_dag(DAG), 120)
+        wait_until(lambda: client.has_dag(DAG), 600)
         client.unpause(DAG)
         yield client
 
@@ -66,7 +66,7 @@ def start(client: AirflowClient) -> Start:
 
     def start(run_id: str, **params: Any) -> Run:
         client.trigger(DAG, run_id, {"experiment": MICRO, "experiment_id": run_id, **params})
-        wait_until(lambda: instances(client, run_id).get(("plan_rounds", -1)) == "success", 120)
+        wait_until(lambda: instances(client, run_id).get(("plan_rounds", -1)) == "success", 600)
         return Run(client.xcom(DAG, run_id, "plan_rounds")[0]["run_uri"])
 
     return start
@@ -74,7 +74,7 @@ def start(client: AirflowClient) -> Start:
 
 def wait_for_end(client: AirflowClient, run_id: str) -> str:
     """Wait until a run is over; return its state."""
-    wait_until(lambda: client.run_state(DAG, run_id) in ("success", "failed"), 900)
+    wait_until(lambda: client.run_state(DAG, run_id) in ("success", "failed"), 1800)
     return client.run_state(DAG, run_id)
 
 

@@ -15,7 +15,7 @@ from boxloop.local_airflow.demo import DAG
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
     # google-cloud-storage asks for a package that only its gRPC transport needs
     pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
 ]
@@ -88,7 +88,7 @@ def test_a_task_of_training_that_is_killed_is_finished_by_a_retry_and_nothing_is
     finished: Run, start: Start, client: AirflowClient
 ) -> None:
     run = start("killed", rounds=1)
-    wait_until(lambda: instances(client, "killed").get(("round.train", 0)) == "running", 300)
+    wait_until(lambda: instances(client, "killed").get(("round.train", 0)) == "running", 600)
     train = next(i for i in client.task_instances(DAG, "killed") if i["task_id"] == "round.train")
     os.kill(train["pid"], signal.SIGKILL)  # as the kernel would
     assert wait_for_end(client, "killed") == "success"

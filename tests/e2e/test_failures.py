@@ -13,7 +13,7 @@ from boxloop.local_airflow.demo import DAG
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(3600),
     pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
 ]
 
@@ -22,7 +22,7 @@ def block(client: AirflowClient, run_id: str, task_id: str, try_number: int = 1)
     """Return the block that ends the log of an attempt, or what is there instead."""
     (found,) = [i for i in client.task_instances(DAG, run_id) if i["task_id"] == task_id]
     attempt = {**found, "try_number": try_number}
-    wait_until(lambda: client.log_lines(attempt)[-1:] == [RULE], 30)  # written after its state
+    wait_until(lambda: client.log_lines(attempt)[-1:] == [RULE], 600)  # written after its state
     lines = client.log_lines(attempt)
     assert lines.count(RULE) == 2
     return lines[lines.index(RULE) :]
@@ -50,10 +50,10 @@ def test_a_training_that_is_killed_says_so_and_that_it_is_tried_again(
         train.update(found[0])
         return found[0]["state"] == "running" and bool(client.task_state(train, "progress"))
 
-    wait_until(is_training, 300)
+    wait_until(is_training, 600)
     shell = client.task_state(train, "train_job")["job"]["group"]
     os.killpg(shell, signal.SIGKILL)
-    wait_until(lambda: instances(client, "shot")["round.train", 0] == "up_for_retry", 120)
+    wait_until(lambda: instances(client, "shot")["round.train", 0] == "up_for_retry", 600)
     told = block(client, "shot", "round.train")
     client.fail_run(DAG, "shot")
     assert told[1] == "What failed: train of round 1, experiment shot"

@@ -25,7 +25,7 @@ from boxloop.local_airflow.client import AirflowClient
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(3600),
     # google-cloud-storage asks for a package that only its gRPC transport needs
     pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
 ]
@@ -66,7 +66,7 @@ def trainings(
     names = [UNDISTURBED, *("-".join(each) for each in KILLED)]
     root = tmp_path_factory.mktemp("kills")
     specs = [prepare(root, name) for name in names]
-    wait_until(lambda: client.has_dag(KILLS), 120)
+    wait_until(lambda: client.has_dag(KILLS), 600)
     client.unpause(KILLS)
     client.trigger(KILLS, RUN_ID, {"specs": specs})
     links: dict[int, str | None] = {}

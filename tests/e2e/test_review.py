@@ -21,7 +21,7 @@ from boxloop.oracle.decisions import Decision
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
     pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
 ]
 TASK, MERGE = ("round.match_labels", 0), ("round.merge", 0)
@@ -84,7 +84,7 @@ def answered(waiting: Run, reviewer: Reviewer) -> list[Decision]:
 @pytest.fixture(scope="module")
 def merged(waiting: Run, client: AirflowClient, answered: list[Decision]) -> Run:
     """The run, once the round's decisions are in the dataset."""
-    wait_until(lambda: instances(client, "reviewed").get(MERGE) == "success", 300)
+    wait_until(lambda: instances(client, "reviewed").get(MERGE) == "success", 600)
     return waiting
 
 
@@ -180,5 +180,6 @@ def test_without_an_answer_the_run_goes_on_when_the_time_is_over(
     hasty.write_text(yaml.safe_dump(settings))
     run = start("hasty", experiment=str(hasty))
     wait_until(lambda: instances(client, "hasty").get(TASK) == "awaiting_input", 600)
-    wait_until(lambda: instances(client, "hasty").get(MERGE) == "success", 300)
+    wait_until(lambda: instances(client, "hasty").get(MERGE) == "success", 600)
     assert review.close(run, 1) == []
+    wait_for_end(client, "hasty")  # Airflow is free for the next

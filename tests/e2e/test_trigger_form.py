@@ -17,7 +17,7 @@ from boxloop_airflow.form import PARAMS, SECTIONS
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(3600),
     pytest.mark.filterwarnings("ignore:Please install grpcio-status:ImportWarning"),
 ]
 PLAN = ("plan_rounds", -1)
@@ -88,7 +88,7 @@ def test_a_filled_in_form_starts_a_run_with_those_settings(
     form.trigger()
     page.wait_for_url("**/runs/**")
     run_id = unquote(page.url.rpartition("/runs/")[2].split("/")[0])
-    wait_until(lambda: instances(client, run_id).get(PLAN) == "success", 120)
+    wait_until(lambda: instances(client, run_id).get(PLAN) == "success", 600)
     shown = settings_of(client, run_id)
     client.fail_run(DAG, run_id)
     assert (shown["name"], shown["rounds"], shown["data"]["split_ratio"]) == ("micro", 1, 4)
@@ -125,12 +125,12 @@ def test_a_value_that_only_boxloop_knows_to_be_wrong_is_refused_by_its_field(
     form.trigger()
     page.wait_for_url("**/runs/**")
     run_id = unquote(page.url.rpartition("/runs/")[2].split("/")[0])
-    wait_until(lambda: instances(client, run_id).get(PLAN) == "failed", 60)
+    wait_until(lambda: instances(client, run_id).get(PLAN) == "failed", 600)
     (plan,) = [i for i in client.task_instances(DAG, run_id) if i["task_id"] == "plan_rounds"]
     log = "\n".join(client.log_lines(plan))
     assert "Field \"Model\" (model): model 'retinanet_lite9' is not in the zoo" in log
     page.goto(f"{page.url.partition('/runs/')[0]}/runs/{run_id}/tasks/plan_rounds")
-    expect(page.get_by_text("What failed: plan_rounds")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("What failed: plan_rounds")).to_be_visible(timeout=120_000)
 
 
 def settings_of(client: AirflowClient, run_id: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from tests.faults.kills import kill
 from tests.faults.parts import API, kill_part
 from tests.faults.stage import Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 FAULTS = [
     kill("task", "parse_annotations", 1, "middle"),
     kill("task", "write_tfrecords", 1, "marker"),

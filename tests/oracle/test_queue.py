@@ -380,4 +380,4 @@ def test_a_hundred_thousand_images_take_seconds() -> None:
         previous=adoptions.sample(frac=0.9, random_state=1),
     )
     assert len(found) == 1000
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 60

@@ -73,7 +73,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _wait(server: "subprocess.Popen[bytes]", url: str) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while time.monotonic() < end and server.poll() is None:
         try:
             httpx.get(f"{url}/api/v2/version", trust_env=False)

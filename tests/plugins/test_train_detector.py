@@ -17,6 +17,7 @@ from boxloop.artifacts import Run
 from boxloop.ledger import run_once
 from boxloop_airflow import train_detector
 from boxloop_airflow.launchers import OUT_OF_MEMORY, Status
+from boxloop_airflow.progress import Display
 from boxloop_airflow.tensorboard import tensorboard_url
 from boxloop_airflow.train_detector import OFFSET_KEY, TrainDetectorOperator
 
@@ -253,7 +254,7 @@ def test_a_machine_with_too_little_memory_is_not_tried_again(
 
 
 def test_a_killed_task_asks_the_job_to_save_and_does_not_wait_for_it(
-    operator: TrainDetectorOperator, run: Run, trainer: Any
+    operator: TrainDetectorOperator, run: Run, trainer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer(SAVES)
     saved = Path(run.uri, "saved")
@@ -263,11 +264,11 @@ def test_a_killed_task_asks_the_job_to_save_and_does_not_wait_for_it(
         operator.on_kill()
         is_saved.append(saved.exists())
 
-    timer = threading.Timer(2, kill)
-    timer.start()
+    killer = threading.Thread(target=kill)
+    monkeypatch.setattr(Display, "__call__", lambda *_: killer.start())  # the job is up
     with pytest.raises(RuntimeError, match="exit code 143"):
         execute(operator, context(Store()))
-    timer.join()
+    killer.join()
     assert is_saved == [False]
     assert saved.exists()
 

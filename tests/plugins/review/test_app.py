@@ -54,7 +54,7 @@ def test_nothing_is_told_without_a_login(site: Site, path: str) -> None:
 
 def test_not_even_a_script_is_given_without_a_login(site: Site) -> None:
     url = f"{site.url}/boxloop-review/static/review.js"
-    assert httpx.get(url, trust_env=False).status_code == 401
+    assert httpx.get(url, trust_env=False, timeout=30).status_code == 401
 
 
 @pytest.mark.parametrize("path", READ)
@@ -66,7 +66,9 @@ def test_who_may_see_the_run_may_see_its_review(site: Site, path: str, user: str
 def test_a_forged_token_is_refused(site: Site) -> None:
     token = site.login("uma")[:-4] + "AAAA"
     url = f"{site.url}{site.page}/rounds"
-    answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    answer = httpx.get(
+        url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30
+    )
     assert answer.status_code == 403
 
 
@@ -147,7 +149,7 @@ def test_a_time_that_is_no_number_is_refused(fresh: Site) -> None:
         "Content-Type": "application/json",
     }
     body = '{"image_id": "scene_00000.jpg", "action": "skip", "seconds": NaN}'
-    answer = httpx.post(url, content=body, headers=headers, trust_env=False)
+    answer = httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30)
     assert answer.status_code == 422
 
 
@@ -174,7 +176,7 @@ def test_a_form_of_another_site_cannot_decide(fresh: Site) -> None:
     url = f"{fresh.url}{fresh.page}/rounds/1/decisions"
     headers = {"Content-Type": "text/plain", "Authorization": f"Bearer {fresh.login('uma')}"}
     body = '{"image_id": "scene_00000.jpg", "action": "skip", "boxes": [], "seconds": 1}'
-    answer = httpx.post(url, content=body, headers=headers, trust_env=False)
+    answer = httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30)
     assert answer.status_code == 415
     assert decisions(fresh.run) == []
 
@@ -232,7 +234,7 @@ def test_a_body_is_measured_before_it_is_read(site: Site, body: Any, status: int
     url = f"{site.url}{site.page}/rounds/1/decisions"
     content = iter(body) if isinstance(body, list) else body
     headers = {"Content-Type": "application/json"}
-    answer = httpx.post(url, content=content, headers=headers, trust_env=False)
+    answer = httpx.post(url, content=content, headers=headers, trust_env=False, timeout=30)
     assert answer.status_code == status
 
 
@@ -244,7 +246,7 @@ def test_what_cannot_be_repeated_as_json_is_refused_all_the_same(fresh: Site, ex
         "Content-Type": "application/json",
     }
     body = f'{{"image_id": "{FIRST}", "action": "skip", "seconds": 1, {extra}}}'
-    answer = httpx.post(url, content=body, headers=headers, trust_env=False)
+    answer = httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30)
     assert answer.status_code == 422
     assert answer.json()["detail"]
 
@@ -299,7 +301,7 @@ def test_rounds_that_ask_nobody_and_other_runs_have_no_review(site: Site) -> Non
     assert ask(site, "/rounds/2/queue").status_code == 404
     other = site.page.replace("active_learning", "other")
     headers = {"Authorization": f"Bearer {site.login('uma')}"}
-    answer = httpx.get(f"{site.url}{other}/rounds", headers=headers, trust_env=False)
+    answer = httpx.get(f"{site.url}{other}/rounds", headers=headers, trust_env=False, timeout=30)
     assert answer.json()["rounds"] == []
 
 

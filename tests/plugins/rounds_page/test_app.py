@@ -213,7 +213,7 @@ def test_a_rerun_is_in_airflows_audit_log(site: Site) -> None:
     site.tell(f"{site.page('done')}/rerun", {"from_round": 3})  # refused, and written down
     headers = {"Authorization": f"Bearer {site.login('anna')}"}
     url = f"{site.url}/api/v2/eventLogs?event=rerun_rounds&dag_id={DAG}"
-    found = httpx.get(url, headers=headers, trust_env=False).json()["event_logs"]
+    found = httpx.get(url, headers=headers, trust_env=False, timeout=30).json()["event_logs"]
     assert {(each["owner"], each["run_id"]) for each in found} >= {("uma", "done")}
 
 

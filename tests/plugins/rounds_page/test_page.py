@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 from tests.plugins.rounds_page.conftest import LONG, Site
 from tests.reviewer import open_browser
 
@@ -121,16 +121,12 @@ def test_a_round_that_was_undone_keeps_no_mean(page: Page, site: Site) -> None:
     told = site.state(LONG)
     rounds = told["figures"]["rounds"]
     less = {**told, "stamp": "new", "figures": {**told["figures"], "rounds": rounds[:-1]}}
-    answers = iter([told, less])
-
-    def answer(route: Route) -> None:
-        date = {"Date": "Mon, 23 Nov 2026 12:00:00 GMT"}
-        route.fulfill(json=next(answers, less), headers=date)
-
-    page.route("**/state?known=*", answer)
+    date = {"Date": "Mon, 23 Nov 2026 12:00:00 GMT"}
+    page.route("**/state?known=*", lambda route: route.fulfill(json=told, headers=date))
     visit(page, site, LONG)
     expect(page.locator("#mean-49")).not_to_be_empty()
-    expect(page.locator("#mean-49")).to_be_empty(timeout=8000)
+    page.route("**/state?known=*", lambda route: route.fulfill(json=less, headers=date))
+    expect(page.locator("#mean-49")).to_be_empty()
     expect(page.locator("#mean-48")).not_to_be_empty()
 
 
@@ -157,7 +153,7 @@ def test_a_rerun_is_sent_once_however_often_the_page_is_told_the_news(
     page.get_by_role("button", name="Rerun…").click()
     expect(page.locator("#ask-yes")).to_have_text("Rerun from round 50")  # though not begun
     page.locator("#ask-yes").click()
-    with page.expect_response(lambda got: "/state?" in got.url, timeout=6000):
+    with page.expect_response(lambda got: "/state?" in got.url, timeout=60_000):
         pass
     page.wait_for_timeout(200)
     expect(page.locator("#ask-yes")).to_be_disabled()
@@ -253,7 +249,7 @@ def test_what_is_over_is_not_asked_again(page: Page, site: Site) -> None:
 
 def test_what_runs_is_asked_again_but_not_while_nobody_looks(page: Page, site: Site) -> None:
     visit(page, site, LONG)
-    with page.expect_response(lambda got: _is_poll(got.url), timeout=6000):
+    with page.expect_response(lambda got: _is_poll(got.url), timeout=60_000):
         pass
     hide = "is => {Object.defineProperty(document, 'hidden', {value: is, configurable: true});"
     hide += "document.dispatchEvent(new Event('visibilitychange'))}"
